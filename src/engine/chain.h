@@ -1,0 +1,53 @@
+/*
+ * chain.h: where a session stands in a rule set. Between the rules and the engine; nobody else needs it.
+ */
+#ifndef ENGINE_CHAIN_H
+#define ENGINE_CHAIN_H
+
+#include "event.h"
+#include "rules.h"
+
+/* What is kept of a session so that its chain can be derived again under other rules. */
+struct session_facts {
+    struct addr client;
+    struct addr local;
+    uint64_t daemon_name; /* rules_name_hash() */
+    uint16_t local_port;
+};
+
+/* listen's peer, listener's peer, listen, listener, pathway, pathway_group, service */
+#define CHAIN_MAX 7
+
+struct chain {
+    scope_id scopes[CHAIN_MAX]; /* those with a counter, the narrowest first, the service last */
+    uint8_t count;
+    scope_id listener;
+    enum refuse_at refuse_at;
+    uint32_t refuse_pending;
+    int64_t disconnect_delay_ns;
+    uint32_t client_sessions; /* the cap of one client; 0: none */
+    scope_id client_scope;    /* whose block gives it; RULES_NO_SCOPE: no such block */
+};
+
+/* Any text to a number that is the same for the same text; 0 for NULL and "". */
+uint64_t rules_name_hash(const char *name);
+
+struct session_facts session_facts_of(const struct connect_event *event);
+
+/* Derives the chain. Constant time: neither the number of peers nor that of listens matters. */
+void rules_resolve(const struct rules *rules, const struct session_facts *facts, struct chain *chain);
+
+/* The number of scopes; their ids are 0 up to it. */
+uint32_t rules_scope_count(const struct rules *rules);
+
+/* The cap on sessions of a scope, 0: none; and the limit that it goes by. */
+uint32_t rules_cap(const struct rules *rules, scope_id scope);
+enum limit_id rules_cap_limit(scope_id scope);
+
+/* The client of an address as this rule set counts clients. */
+struct prefix rules_client(const struct rules *rules, const struct addr *addr);
+
+/* The scope's name as logs show it. Returns `out`. */
+const char *rules_scope_name(const struct rules *rules, scope_id scope, char out[SCOPE_NAME_SIZE]);
+
+#endif

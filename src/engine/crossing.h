@@ -1,0 +1,35 @@
+/*
+ * crossing.h: which limits are refusing at the moment, so that a log can tell the first refusal and the end instead of
+ * every refusal. A crossing is over when nothing has been refused for ENGINE_CROSSING_QUIET_NS.
+ *
+ * It is known by what the log shows of it (limit, scope's name, client), so it lives on through a change of rules.
+ */
+#ifndef ENGINE_CROSSING_H
+#define ENGINE_CROSSING_H
+
+#include "event.h"
+
+/* So many are followed at once; one more takes the place of the one that has been quiet the longest. */
+#define CROSSINGS_MAX 1000
+
+struct crossings;
+
+struct crossings *crossings_new(const uint64_t seed[2]);
+void crossings_free(struct crossings **crossings);
+size_t crossings_bytes(void);
+
+/*
+ * `client` was refused by that limit. `key` is the client as a limit per client counts it, NULL for the cap of a scope.
+ * Returns true when this is the first refusal of a crossing; *evicted then tells of one that had to make room
+ * (LIMIT_NONE: none had to).
+ */
+bool crossings_refused(struct crossings *crossings, enum limit_id limit, const char *scope, const struct prefix *key,
+                       const struct addr *client, int64_t now, struct crossing_report *evicted);
+
+/* Ends crossings: those that have been quiet for long enough, or `all`. Writes at most `room`, the longest quiet first,
+ * and returns how many. */
+size_t crossings_over(struct crossings *crossings, int64_t now, bool all, struct crossing_report *out, size_t room);
+
+uint32_t crossings_used(const struct crossings *crossings);
+
+#endif

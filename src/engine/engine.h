@@ -1,0 +1,109 @@
+/*
+ * engine.h: the session limiter itself, a deterministic state machine.
+ *
+ * It hears events (connect, spoken, close, a change of rules) and answers with verdicts. It has no clock, no I/O, no
+ * threads and no globals; it allocates in engine_new() and engine_reload_begin() alone. The same events with the same
+ * times and the same seed give the same verdicts.
+ *
+ * Threads: an engine is used by one thread at a time. Its owner holds one lock around each call, except for the calls
+ * that say otherwise. No call walks more than ENGINE_BATCH records.
+ *
+ * Times: `now` is in nanoseconds on any monotonic clock. A clock that steps back does no harm: it only delays the end
+ * of a crossing.
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include "event.h"
+#include "rules.h"
+
+/* The most records that one call looks at. */
+#define ENGINE_BATCH 1000
+
+/* A limit counts as over again when it has refused nobody for this long. */
+#define ENGINE_CROSSING_QUIET_NS (5 * INT64_C(1000000000))
+
+struct engine;
+
+struct engine_params {
+    uint32_t session_records; /* sessions that can be known at once, 1 to ENGINE_SESSIONS_MAX */
+    uint64_t seed[2];         /* of the keyed hash; random in the daemon, fixed in tests */
+};
+#define ENGINE_SESSIONS_MAX 16777216u
+
+/* Takes over *rules (and sets it to NULL) when it succeeds. NULL when memory is short; *rules is then still the
+ * caller's. All memory that the engine will ever use between reloads is reserved here. */
+struct engine *engine_new(const struct engine_params *params, struct rules **rules);
+/* Frees the engine with its rules and sets the caller's pointer to NULL. */
+void engine_free(struct engine **engine);
+
+/* Bytes that an engine with `session_records` and these rules will hold once every table is full, the rules included.
+ * During a reload it is twice `per_rules` more, at most. */
+struct engine_memory {
+    size_t sessions;  /* records of sessions, and the crossings */
+    size_t per_rules; /* the rule set and the counters under it */
+};
+struct engine_memory engine_memory(uint32_t session_records, const struct rules *rules);
+
+/*
+ * A client has connected. Judges it and, when it is let in, takes its slot in every scope of its chain: all or none.
+ * *id becomes the session's handle for the calls below; 0 when the engine keeps no record of it: refused at connect
+ * (verdict->speak_at), or let in uncounted because the session records are full (verdict->limit is
+ * LIMIT_SESSION_TABLE). Where several caps are full the verdict names the narrowest: the client's, then listen's peer,
+ * listener's peer, listen, listener, pathway, pathway_group, service.
+ */
+void engine_connect(struct engine *engine, const struct connect_event *event, int64_t now, session_id *id,
+                    struct verdict *verdict);
+
+/* The refusal of that session has been told to the client: it no longer counts against refuse_pending. Without effect
+ * on a session that was let in, on 0 and on a handle that is closed. */
+void engine_spoken(struct engine *engine, session_id id);
+
+/* The session is over: gives back what it held. Returns false, and changes nothing, for 0 and for a handle that is not
+ * open (so a second close of the same session is harmless). */
+bool engine_close(struct engine *engine, session_id id);
+
+/*
+ * Crossings that are over: no refusal since ENGINE_CROSSING_QUIET_NS, or, with `all`, whatever is under way. Writes at
+ * most `room` of them to `out` and returns how many; call it once a second or so, again at once when it filled `out`.
+ */
+size_t engine_crossings_over(struct engine *engine, int64_t now, bool all, struct crossing_report *out, size_t room);
+
+/*
+ * A change of rules, in steps, so that the lock is never held for long:
+ *   1. engine_reload_begin(): reserves the counters of the new rules. Needs no lock: it reads nothing that changes.
+ *   2. engine_reload_step(), with what begin returned, until it returns true: derives the chain of ENGINE_BATCH
+ * sessions a call. Sessions may come and go between the steps; the old rules decide.
+ *   3. engine_reload_finish(): the new rules decide from here on. Returns the old ones.
+ *   4. engine_retired_free(): needs no lock.
+ * Counters and sessions are kept: what the new counters say is what is open. A cap that is now lower evicts nobody.
+ * begin returns NULL, and leaves *rules the caller's, when memory is short. One reload at a time.
+ */
+struct tally;
+struct tally *engine_reload_begin(const struct engine *engine, struct rules **rules);
+bool engine_reload_step(struct engine *engine, struct tally *next);
+struct tally *engine_reload_finish(struct engine *engine);
+void engine_retired_free(struct tally **retired);
+
+/* What one counter holds. */
+struct counter_view {
+    char scope[SCOPE_NAME_SIZE];
+    enum limit_id limit;
+    uint32_t count, max; /* max 0: no cap */
+    uint32_t pending;    /* listeners: refused sessions that await their HELO */
+};
+
+/* Copies the scope counters from number `from` on, at most `room` (and ENGINE_BATCH), and returns how many; 0 at the
+ * end. The numbering holds until the next reload. */
+size_t engine_counters(const struct engine *engine, size_t from, struct counter_view *out, size_t room);
+
+struct engine_totals {
+    uint32_t sessions; /* records in use: sessions that hold slots, and refused ones that await their HELO */
+    uint32_t pending;  /* of these, the latter */
+    uint32_t clients;  /* clients with a count */
+    uint32_t crossings;
+    uint32_t session_records; /* room */
+};
+struct engine_totals engine_totals(const struct engine *engine);
+
+#endif

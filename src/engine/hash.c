@@ -1,0 +1,60 @@
+/*
+ * hash.c: SipHash-2-4.
+ */
+#include "hash.h"
+
+struct state {
+    uint64_t v0, v1, v2, v3;
+};
+
+static uint64_t rotate(uint64_t value, int bits)
+{
+    return value << bits | value >> (64 - bits);
+}
+
+static void rounds(struct state *s, int count)
+{
+    while (count-- > 0) {
+        s->v0 += s->v1;
+        s->v1 = rotate(s->v1, 13) ^ s->v0;
+        s->v0 = rotate(s->v0, 32);
+        s->v2 += s->v3;
+        s->v3 = rotate(s->v3, 16) ^ s->v2;
+        s->v0 += s->v3;
+        s->v3 = rotate(s->v3, 21) ^ s->v0;
+        s->v2 += s->v1;
+        s->v1 = rotate(s->v1, 17) ^ s->v2;
+        s->v2 = rotate(s->v2, 32);
+    }
+}
+
+static void absorb(struct state *s, uint64_t word)
+{
+    s->v3 ^= word;
+    rounds(s, 2);
+    s->v0 ^= word;
+}
+
+uint64_t hash_bytes(const uint64_t seed[2], const void *data, size_t size)
+{
+    const unsigned char *bytes = data;
+    struct state s = {
+        seed[0] ^ 0x736f6d6570736575U,
+        seed[1] ^ 0x646f72616e646f6dU,
+        seed[0] ^ 0x6c7967656e657261U,
+        seed[1] ^ 0x7465646279746573U,
+    };
+    uint64_t word = 0;
+
+    for (size_t i = 0; i < size; i++) {
+        word |= (uint64_t)bytes[i] << (8 * (i % 8));
+        if (i % 8 == 7) {
+            absorb(&s, word);
+            word = 0;
+        }
+    }
+    absorb(&s, word | (uint64_t)size << 56);
+    s.v2 ^= 0xff;
+    rounds(&s, 4);
+    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
