@@ -1,0 +1,77 @@
+/*
+ * config.h: a configuration file becomes a rule set and a few global values.
+ *
+ * A file is read once, checked by our own scan (scan.h), parsed by libconfuse, and what both found is compared; only
+ * then are values read and the rules built. Nothing is printed here but by config_dump().
+ *
+ * Threads: libconfuse has global state, so one config_load() at a time in a process. A loaded configuration does not
+ * change, except by config_take_rules() and config_trim(), and may be read by any thread.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "config/messages.h"
+#include "config/options.h"
+#include "config/values.h"
+#include "engine/rules.h"
+
+#define CONFIG_DEFAULT_PATH "/etc/tidegate/tidegate.conf"
+
+struct scan; /* the blocks of the file, for config_dump() */
+
+struct config {
+    char *path; /* the file, as the caller named it */
+
+    char *milter_socket;               /* as written, for smfi_setconn(): "inet:7357@127.0.0.1", "unix:/run/x" */
+    struct socket_name milter_address; /* the same, taken apart */
+    char *milter_group;                /* NULL: leave the group as it is */
+    gid_t milter_gid;                  /* of milter_group */
+    mode_t milter_mode;                /* of a unix socket: 0 to 0777 */
+    char *pid_file;
+    uint32_t session_table_size; /* records, 1 to ENGINE_SESSIONS_MAX */
+    uint32_t max_waiting;        /* callbacks that may wait at once, 0 to 10000 */
+    int64_t max_delay_ns;        /* all delays of one callback together, 0 to 30 s */
+    bool log_refusals;
+    unsigned line[GLOBAL_COUNT]; /* where each was set; 0: nowhere, it is the default */
+
+    struct rules *rules; /* NULL once taken */
+    struct scan *scan;   /* NULL once trimmed */
+};
+
+/*
+ * Reads, checks and builds. On success true and a configuration in *out that the caller frees with config_free(); there
+ * may be warnings in `messages`. On failure false, *out is NULL and `messages` has at least one error: as many as
+ * one pass can see, each with FILE:LINE. `messages` is added to, so start with an empty one, and clear it afterwards.
+ *
+ * A peer's `file` is looked for in the directory of `path`. A caller that changes its directory gives an absolute path.
+ */
+bool config_load(const char *path, struct config **out, struct config_messages *messages);
+
+/* Frees the configuration, with its rules if they are still there, and sets the caller's pointer to NULL. */
+void config_free(struct config **config);
+
+/* Hands over the rules, for engine_new() or engine_reload_begin(): the caller owns them now. NULL the second time. */
+struct rules *config_take_rules(struct config *config);
+
+/* Frees what only config_dump() needs. config_needs_restart() still works. */
+void config_trim(struct config *config);
+
+/*
+ * Which option differs between the running configuration and the next one that only a restart can change: the milter's
+ * socket, group and mode, pid_file, session_table_size. True when there is one; `message` then names the first, as
+ * "FILE:LINE: OPTION ... needs restart". False when `next` can take over by a reload; `message` is then empty.
+ */
+bool config_needs_restart(const struct config *running, const struct config *next, char message[MESSAGE_SIZE]);
+
+/* Writes the effective configuration: every top-level and milter option, defaults filled in, and of inner blocks what
+ * is set there; values in their normal form, paths absolute. It loads again to the same rules. Not after config_trim().
+ * Returns false when writing failed. */
+bool config_dump(const struct config *config, FILE *out);
+
+#endif

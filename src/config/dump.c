@@ -1,0 +1,178 @@
+/*
+ * dump.c: the effective configuration as a file.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "config/peer_list.h"
+#include "config/scan.h"
+
+struct dump {
+    const struct config *config;
+    FILE *out;
+};
+
+static void indent(const struct dump *dump, int depth)
+{
+    fprintf(dump->out, "%*s", depth * 4, "");
+}
+
+static void write_quoted(const struct dump *dump, const char *text)
+{
+    putc('"', dump->out);
+    for (; *text != '\0'; text++) {
+        if (*text == '"' || *text == '\\')
+            putc('\\', dump->out);
+        putc(*text, dump->out);
+    }
+    putc('"', dump->out);
+}
+
+/* A CIDR block in its usual form, anything else as it is. */
+static void write_prefix(const struct dump *dump, const char *text)
+{
+    char form[PREFIX_TEXT_SIZE], why[VALUE_WHY_SIZE];
+    struct prefix prefix;
+
+    write_quoted(dump, value_prefix(text, &prefix, why) ? prefix_format(&prefix, form) : text);
+}
+
+/* The path of a peer's file, absolute, so that the dump may lie anywhere. */
+static void write_file(const struct dump *dump, const char *text)
+{
+    char *path = peer_list_path(dump->config->path, text);
+    char directory[4096];
+
+    if (path != NULL && path[0] != '/' && getcwd(directory, sizeof directory) != NULL) {
+        char *whole = malloc(strlen(directory) + 1 + strlen(path) + 1);
+
+        if (whole != NULL) {
+            strcat(strcat(strcpy(whole, directory), "/"), path);
+            free(path);
+            path = whole;
+        }
+    }
+    write_quoted(dump, path != NULL ? path : text);
+    free(path);
+}
+
+static void write_list(const struct dump *dump, const struct value *value)
+{
+    fputs("{ ", dump->out);
+    for (; value != NULL; value = value->next) {
+        write_prefix(dump, value->text);
+        fputs(value->next != NULL ? ", " : " ", dump->out);
+    }
+    putc('}', dump->out);
+}
+
+/* Writes a value that has been read without a mistake, in its normal form. */
+static void write_value(const struct dump *dump, const struct option_row *option, const char *text)
+{
+    char why[VALUE_WHY_SIZE], form[DURATION_TEXT_SIZE];
+    enum refuse_at refuse_at = REFUSE_AT_HELO;
+    int64_t number = 0;
+    unsigned mode = 0;
+    bool yes = false;
+
+    switch (option->type) {
+    case TYPE_DURATION:
+        value_duration(text, option->min, option->max, &number, why);
+        fputs(duration_format(number, form), dump->out);
+        break;
+    case TYPE_BOOL:
+        value_bool(text, &yes, why);
+        fputs(yes ? "yes" : "no", dump->out);
+        break;
+    case TYPE_REFUSE_AT:
+        value_refuse_at(text, &refuse_at, why);
+        fputs(refuse_at == REFUSE_AT_CONNECT ? "connect" : "helo", dump->out);
+        break;
+    case TYPE_MODE:
+        value_mode(text, &mode, why);
+        fprintf(dump->out, "\"%04o\"", mode);
+        break;
+    case TYPE_FILE:
+        write_file(dump, text);
+        break;
+    case TYPE_COUNT:
+    case TYPE_BITS:
+        fputs(text, dump->out); /* just one text is right for each number */
+        break;
+    case TYPE_NAME:
+    case TYPE_PATH:
+    case TYPE_SOCKET:
+    case TYPE_CLIENTS:
+    default:
+        write_quoted(dump, text);
+    }
+}
+
+static void write_option(const struct dump *dump, const struct option_row *option, const struct entry *entry, int depth)
+{
+    if (entry == NULL && option->initial == NULL)
+        return;
+    indent(dump, depth);
+    fprintf(dump->out, "%s = ", option->name);
+    if (option_is_list(option))
+        write_list(dump, entry->values);
+    else
+        write_value(dump, option, entry != NULL ? entry->values->text : option->initial);
+    putc('\n', dump->out);
+}
+
+/* Every option that may stand in that section, defaults filled in. */
+static void write_full(const struct dump *dump, const struct block *block, enum section_id section, int depth)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option_row *option = &option_table[i];
+
+        if ((option->where & IN(section)) == 0)
+            continue;
+        if (option->id == OPTION_MODE && dump->config->milter_address.kind != SOCKET_UNIX)
+            continue; /* it may not be written there */
+        write_option(dump, option, block != NULL ? block_entry(block, option->id) : NULL, depth);
+    }
+}
+
+static void write_block(const struct dump *dump, const struct block *block, int depth)
+{
+    indent(dump, depth);
+    fputs(block->section->name, dump->out);
+    if (block->section->id == SECTION_LIMIT) {
+        fprintf(dump->out, " %s", limit_find(block->title)->name);
+    } else if (block->title != NULL) {
+        putc(' ', dump->out);
+        if (block->section->id == SECTION_PEER)
+            write_prefix(dump, block->title);
+        else
+            write_quoted(dump, block->title);
+    }
+    fputs(" {\n", dump->out);
+    for (const struct entry *entry = block->entries; entry != NULL; entry = entry->next)
+        write_option(dump, entry->option, entry, depth + 1);
+    for (const struct block *child = block->blocks; child != NULL; child = child->next)
+        write_block(dump, child, depth + 1);
+    indent(dump, depth);
+    fputs("}\n", dump->out);
+}
+
+bool config_dump(const struct config *config, FILE *out)
+{
+    struct dump dump = {.config = config, .out = out};
+    const struct block *top = config->scan->top, *milter = NULL;
+
+    for (const struct block *block = top->blocks; block != NULL; block = block->next)
+        if (block->section->id == SECTION_MILTER)
+            milter = block;
+    write_full(&dump, top, SECTION_TOP, 0);
+    fputs("milter {\n", out);
+    write_full(&dump, milter, SECTION_MILTER, 1);
+    fputs("}\n", out);
+    for (const struct block *block = top->blocks; block != NULL; block = block->next)
+        if (block->section->id != SECTION_MILTER)
+            write_block(&dump, block, 0);
+    return ferror(out) == 0;
+}

@@ -1,0 +1,141 @@
+/*
+ * options.h: what a configuration file may say, as tables.
+ *
+ * One row for each option and one for each section. The rows drive the mistake finder (scan.c), what libconfuse is told
+ * (crosscheck.c), where a value goes (build.c), the dump (dump.c) and the sample file's test. A new option is a row
+ * here and, unless its value is a setting of the rules, a line in build.c.
+ *
+ * Everything here is constant; any thread.
+ */
+#ifndef CONFIG_OPTIONS_H
+#define CONFIG_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/rules.h"
+
+enum section_id {
+    SECTION_TOP, /* the file itself */
+    SECTION_MILTER,
+    SECTION_LISTENER,
+    SECTION_LISTEN,
+    SECTION_PEER,
+    SECTION_PATHWAY_GROUP,
+    SECTION_PATHWAY,
+    SECTION_LIMIT,
+    SECTION_COUNT
+};
+
+/* The set of sections that has just this one. */
+#define IN(section) (1u << (section))
+
+struct section_row {
+    enum section_id id;
+    const char *name;
+    const char *alias;     /* another word for it, or NULL */
+    unsigned where;        /* the sections it may stand in */
+    const char *title;     /* what its title is, as in an example; NULL: it takes none */
+    bool many;             /* may be repeated in one parent; a title never may */
+    enum scope_kind scope; /* of the sections that are scopes */
+    const char *text;      /* one line of documentation */
+};
+
+enum option_id {
+    OPTION_SERVICE_SESSIONS,
+    OPTION_LISTENER_SESSIONS,
+    OPTION_IDLE_TIME,
+    OPTION_REFUSE_AT,
+    OPTION_REFUSE_PENDING,
+    OPTION_DISCONNECT_DELAY,
+    OPTION_MAX_DELAY,
+    OPTION_MAX_WAITING,
+    OPTION_CLIENT_IPV4_PREFIX,
+    OPTION_CLIENT_IPV6_PREFIX,
+    OPTION_SESSION_TABLE_SIZE,
+    OPTION_PID_FILE,
+    OPTION_LOG_REFUSALS,
+    OPTION_SOCKET,
+    OPTION_GROUP,
+    OPTION_MODE,
+    OPTION_DAEMON_NAME,
+    OPTION_PATHWAY,
+    OPTION_CLIENTS,
+    OPTION_FILE,
+    OPTION_MAX,
+    OPTION_COUNT
+};
+
+enum option_type {
+    TYPE_COUNT,     /* a whole number from min to max */
+    TYPE_BITS,      /* the same, a prefix length */
+    TYPE_DURATION,  /* min and max in nanoseconds */
+    TYPE_BOOL,      /* yes or no */
+    TYPE_REFUSE_AT, /* helo or connect */
+    TYPE_MODE,      /* octal file permissions */
+    TYPE_NAME,      /* one word, fit for a log line */
+    TYPE_PATH,      /* an absolute path */
+    TYPE_FILE,      /* a path, relative to the directory of the configuration file */
+    TYPE_SOCKET,    /* libmilter's notation */
+    TYPE_CLIENTS,   /* a list of addresses and CIDR blocks */
+};
+
+/* Where a value goes. */
+enum option_target {
+    TO_SETTING, /* `number` is the enum setting of the scope that the section is */
+    TO_LIMIT,   /* the setting of the limit that the section is (limit_find) */
+    TO_GLOBAL,  /* `number` is the enum config_global */
+    TO_BUILD,   /* build.c knows */
+};
+
+/* The options whose value is no part of the rules. */
+enum config_global {
+    GLOBAL_MILTER_SOCKET,
+    GLOBAL_MILTER_GROUP,
+    GLOBAL_MILTER_MODE,
+    GLOBAL_PID_FILE,
+    GLOBAL_SESSION_TABLE_SIZE,
+    GLOBAL_MAX_DELAY,
+    GLOBAL_MAX_WAITING,
+    GLOBAL_LOG_REFUSALS,
+    GLOBAL_COUNT
+};
+
+struct option_row {
+    enum option_id id;
+    const char *name;
+    enum option_type type;
+    unsigned where;      /* the sections it may stand in */
+    int64_t min, max;    /* of numbers and durations */
+    const char *initial; /* its value at the top level, or in the milter section, when not set; NULL: it has none */
+    enum option_target target;
+    int number;
+    bool needs_restart; /* a reload cannot change it */
+    const char *text;   /* one line of documentation */
+};
+
+/* What `limit NAME { }` may be. */
+struct limit_row {
+    const char *name;
+    enum setting max; /* the setting that its max is */
+    const char *text;
+};
+
+extern const struct section_row section_table[SECTION_COUNT];
+extern const struct option_row option_table[OPTION_COUNT];
+extern const struct limit_row limit_table[];
+extern const size_t limit_table_size;
+
+/* The row of that name (or alias), in any letter case; NULL: there is none. */
+const struct section_row *section_find(const char *name);
+const struct option_row *option_find(const char *name);
+const struct limit_row *limit_find(const char *name);
+
+/* "the top level", or the section's name. */
+const char *section_place(const struct section_row *section);
+
+/* True when a list of values is written to that option, in braces. */
+bool option_is_list(const struct option_row *option);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * values.h: the texts of values, read and written.
+ *
+ * The readers are strict: decimal whole numbers alone, no sign, no leading zero, no blanks. Each returns true and fills
+ * *out, or returns false and leaves in `why` what was wrong and what would be right, in VALUE_WHY_SIZE bytes at most.
+ * Pure; any thread.
+ */
+#ifndef CONFIG_VALUES_H
+#define CONFIG_VALUES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/un.h>
+
+#include "engine/addr.h"
+#include "engine/rules.h"
+
+#define VALUE_WHY_SIZE 400
+
+/* The longest name of a scope or daemon that is taken, end included. */
+#define VALUE_NAME_SIZE 101
+
+/* A whole number, 0 <= min <= max. */
+bool value_count(const char *text, int64_t min, int64_t max, int64_t *out, char why[VALUE_WHY_SIZE]);
+
+/* "90", "90s", "5m", "2h", "1d"; min, max and *out in nanoseconds, at most a hundred years. */
+bool value_duration(const char *text, int64_t min, int64_t max, int64_t *out, char why[VALUE_WHY_SIZE]);
+
+/* yes, no, true, false, on, off, in any letter case. */
+bool value_bool(const char *text, bool *out, char why[VALUE_WHY_SIZE]);
+
+/* helo, connect, in any letter case. */
+bool value_refuse_at(const char *text, enum refuse_at *out, char why[VALUE_WHY_SIZE]);
+
+/* "0660", "660": octal, 0 to 0777. */
+bool value_mode(const char *text, unsigned *out, char why[VALUE_WHY_SIZE]);
+
+/* One word of plain ASCII that can stand in a log line and in a scope's name. */
+bool value_name(const char *text, char why[VALUE_WHY_SIZE]);
+
+/* An absolute path. */
+bool value_path(const char *text, char why[VALUE_WHY_SIZE]);
+
+enum socket_kind { SOCKET_UNIX, SOCKET_INET, SOCKET_INET6 };
+
+struct socket_name {
+    enum socket_kind kind;
+    char path[sizeof((struct sockaddr_un *)0)->sun_path]; /* SOCKET_UNIX */
+    char host[256];                                       /* SOCKET_INET, SOCKET_INET6: a name or address */
+    uint16_t port;                                        /* likewise, 1 to 65535 */
+};
+
+/* libmilter's notation: "inet:PORT@HOST", "inet6:PORT@HOST", "unix:PATH", "local:PATH", or an absolute path alone. */
+bool value_socket(const char *text, struct socket_name *out, char why[VALUE_WHY_SIZE]);
+
+/* The title of a listen: ":25", "10.0.0.1:25", "10.0.0.1", "[2001:db8::1]:25", "[2001:db8::1]", "". ADDR_NONE in *addr
+ * is any address, 0 in *port any port. */
+bool value_listen(const char *text, struct addr *addr, uint16_t *port, char why[VALUE_WHY_SIZE]);
+
+/* An address or a CIDR block without host bits. */
+bool value_prefix(const char *text, struct prefix *out, char why[VALUE_WHY_SIZE]);
+
+/* True when `text` is so much like an address or CIDR block that it can hardly be meant as a name. */
+bool value_looks_like_prefix(const char *text);
+
+/* Writes the shortest text that value_duration() reads as `duration` (whole seconds). Returns `out`. */
+#define DURATION_TEXT_SIZE 24
+const char *duration_format(int64_t duration, char out[DURATION_TEXT_SIZE]);
+
+#endif
