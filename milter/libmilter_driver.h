@@ -1,0 +1,37 @@
+/*
+ * libmilter_driver.h: the milter door's hinges: libmilter's callbacks lead to door.h.
+ *
+ * libmilter keeps one filter with one socket a process in global variables, so this driver is one as well:
+ * driver_open(), then driver_run() in a thread of its own.
+ */
+#ifndef MILTER_LIBMILTER_DRIVER_H
+#define MILTER_LIBMILTER_DRIVER_H
+
+#include <stdbool.h>
+
+#include "door.h"
+#include "waiting.h"
+
+struct driver_params {
+    const char *socket; /* in libmilter's notation, smfi_setconn(3) */
+    const struct door_params *door;
+    struct waiting_room *waiting;
+};
+
+/*
+ * Registers the filter and opens its socket. Everything that `params` points to must live as long as the process.
+ * Nothing may be there already at a unix socket's path. Returns false, with errno as libmilter left it, when the socket
+ * cannot be opened.
+ */
+bool driver_open(const struct driver_params *params);
+
+/* Serves until the process ends; returns earlier only when libmilter gives up by itself (false) or has taken a signal
+ * to stop (true). Block all signals before the first thread is made: libmilter waits for SIGHUP, SIGTERM and SIGINT in
+ * a thread of its own. There is no call to stop it: smfi_stop(3) blocks for up to 5 seconds and ends no session.
+ * Whoever wants to stop ends the process, which cuts the sessions as well. */
+bool driver_run(void);
+
+/* Sessions that were refused and that the MTA has not closed yet: their answers may still be on the way. Any thread. */
+unsigned driver_answering(void);
+
+#endif
