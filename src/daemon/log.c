@@ -1,0 +1,117 @@
+/*
+ * log.c: key=value lines to syslog or standard error.
+ */
+#include "daemon/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool to_stderr = true;
+
+void log_open(bool foreground)
+{
+    to_stderr = foreground;
+    if (!foreground)
+        openlog("tidegated", LOG_PID | LOG_NDELAY, LOG_MAIL);
+}
+
+void log_begin(struct log_line *line)
+{
+    line->used = 0;
+    line->text[0] = '\0';
+}
+
+static void add_char(struct log_line *line, char c)
+{
+    /* One byte is kept for the line's end on standard error, one for the string's. */
+    if (line->used + 2 < sizeof line->text) {
+        line->text[line->used++] = c;
+        line->text[line->used] = '\0';
+    }
+}
+
+static void add_plain(struct log_line *line, const char *text)
+{
+    while (*text)
+        add_char(line, *text++);
+}
+
+static bool is_plain(char c)
+{
+    return c > ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
+static void add_quoted(struct log_line *line, const char *text)
+{
+    add_char(line, '"');
+    for (; *text; text++) {
+        char escaped[5] = {*text, '\0'};
+        if (*text == '"' || *text == '\\')
+            snprintf(escaped, sizeof escaped, "\\%c", *text);
+        else if (*text != ' ' && !is_plain(*text))
+            snprintf(escaped, sizeof escaped, "\\x%02x", (unsigned)(unsigned char)*text);
+        add_plain(line, escaped);
+    }
+    add_char(line, '"');
+}
+
+static void add_key(struct log_line *line, const char *key)
+{
+    if (line->used > 0)
+        add_char(line, ' ');
+    add_plain(line, key);
+    add_char(line, '=');
+}
+
+void log_text(struct log_line *line, const char *key, const char *value)
+{
+    bool plain = value != NULL && *value != '\0';
+
+    add_key(line, key);
+    if (!value)
+        value = "none";
+    for (const char *c = value; *c; c++)
+        plain = plain && is_plain(*c);
+    if (plain || strcmp(value, "none") == 0)
+        add_plain(line, value);
+    else
+        add_quoted(line, value);
+}
+
+void log_number(struct log_line *line, const char *key, uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, value);
+    log_text(line, key, text);
+}
+
+void log_seconds(struct log_line *line, const char *key, int64_t nanoseconds)
+{
+    char text[32];
+    int64_t tenths = nanoseconds / 100000000;
+    snprintf(text, sizeof text, "%" PRId64 ".%" PRId64 "s", tenths / 10, tenths % 10);
+    log_text(line, key, text);
+}
+
+void log_send(struct log_line *line, int priority)
+{
+    if (!to_stderr) {
+        syslog(priority, "%s", line->text);
+        return;
+    }
+    line->text[line->used] = '\n';
+    /* One write a line, so that the lines of several threads do not mix. There is nobody to tell when it fails. */
+    if (write(STDERR_FILENO, line->text, line->used + 1) < 0)
+        return;
+}
+
+void log_event(int priority, const char *event, const char *text)
+{
+    struct log_line line;
+    log_begin(&line);
+    log_text(&line, "event", event);
+    log_text(&line, "text", text);
+    log_send(&line, priority);
+}

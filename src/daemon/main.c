@@ -1,0 +1,170 @@
+/*
+ * main.c: tidegated's command line.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "build-config.h"
+#include "config/config.h"
+#include "daemon/log.h"
+#include "daemon/process.h"
+#include "daemon/server.h"
+
+#define MIB (1024.0 * 1024.0)
+
+enum mode { MODE_RUN, MODE_TEST, MODE_DUMP };
+
+struct options {
+    const char *file;
+    enum mode mode;
+    bool foreground;
+};
+
+static const char usage[] = "usage: tidegated [-c FILE] [-f] [-t] [-d] [-V]\n"
+                            "  -c FILE  read this configuration (" CONFIG_DEFAULT_PATH ")\n"
+                            "  -f       stay in the foreground and log to standard error\n"
+                            "  -t       check the configuration, say how much memory it takes, and exit\n"
+                            "  -d       print the effective configuration and exit\n"
+                            "  -V       print the version and exit\n"
+                            "  -h       print this\n"
+                            "SIGUSR1 reloads the configuration, SIGUSR2 logs the counters, SIGTERM stops.\n";
+
+static void print_messages(const struct config_messages *messages)
+{
+    for (size_t i = 0; i < messages->count; i++)
+        fprintf(stderr, "tidegated: %s%s\n", messages->list[i].severity == MESSAGE_WARNING ? "warning: " : "",
+                messages->list[i].text);
+    size_t told = messages->errors + messages->warnings;
+    if (told > messages->count)
+        fprintf(stderr, "tidegated: and %zu more\n", told - messages->count);
+}
+
+/* Loads and prints what there is to say. NULL when the file has errors. */
+static struct config *load(const char *file)
+{
+    struct config_messages messages = {.count = 0};
+    struct config *config;
+
+    config_load(file, &config, &messages);
+    print_messages(&messages);
+    messages_clear(&messages);
+    return config;
+}
+
+static int test_config(const struct config *config, const char *file)
+{
+    struct server_memory memory = server_memory(config);
+
+    printf("%s: the configuration is valid\n", file);
+    printf("memory: %" PRIu64 " bytes (%.1f MiB) with every table full; %.1f MiB more during a reload\n", memory.full,
+           (double)memory.full / MIB, (double)memory.reload / MIB);
+    return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+}
+
+static int dump_config(const struct config *config)
+{
+    return config_dump(config, stdout) && fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+}
+
+/* In the background an error before all is well goes to the terminal and to the log: either may be where somebody
+ * looks. */
+static int fail(const struct options *options, int status, const char *error)
+{
+    fprintf(stderr, "tidegated: %s\n", error);
+    if (!options->foreground)
+        log_event(LOG_ERR, "failed", error);
+    process_remove_pid_file();
+    return status;
+}
+
+static void announce(void)
+{
+    struct log_line line;
+    log_begin(&line);
+    log_text(&line, "event", "ready");
+    log_text(&line, "version", PACKAGE_VERSION);
+    log_send(&line, LOG_NOTICE);
+    process_ready();
+}
+
+static int run(const struct options *options, struct config *config, const char *path)
+{
+    char error[PROCESS_ERROR_SIZE];
+
+    server_block_signals();
+    if (!options->foreground && !process_background(EX_OSERR, error))
+        return fail(options, EX_OSERR, error);
+    log_open(options->foreground);
+    if (!options->foreground && !process_pid_file(config->pid_file, error))
+        return fail(options, EX_OSERR, error);
+    if (!server_open(&config, path, error))
+        return fail(options, EX_OSERR, error);
+    bool ok = server_run(announce);
+    process_remove_pid_file();
+    return ok ? EX_OK : EX_SOFTWARE;
+}
+
+/* Returns -1 when there is work to do, otherwise the status to exit with. */
+static int parse_options(int argc, char **argv, struct options *options)
+{
+    int option;
+
+    while ((option = getopt(argc, argv, "c:ftdVh")) != -1) {
+        switch (option) {
+        case 'c':
+            options->file = optarg;
+            break;
+        case 'f':
+            options->foreground = true;
+            break;
+        case 't':
+            options->mode = MODE_TEST;
+            break;
+        case 'd':
+            options->mode = MODE_DUMP;
+            break;
+        case 'V':
+            puts("tidegated " PACKAGE_VERSION);
+            return EX_OK;
+        case 'h':
+            fputs(usage, stdout);
+            return EX_OK;
+        default:
+            fputs(usage, stderr);
+            return EX_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "tidegated: %s: no argument is expected here\n%s", argv[optind], usage);
+        return EX_USAGE;
+    }
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {.file = CONFIG_DEFAULT_PATH, .mode = MODE_RUN};
+    int status = parse_options(argc, argv, &options);
+    if (status >= 0)
+        return status;
+
+    struct config *config = load(options.file);
+    if (!config)
+        return EX_CONFIG;
+    if (options.mode == MODE_RUN) {
+        /* In the background the directory changes, and a reload must find the same file. */
+        char *path = realpath(options.file, NULL);
+        status = run(&options, config, path ? path : options.file);
+        free(path);
+        return status;
+    }
+    status = options.mode == MODE_TEST ? test_config(config, options.file) : dump_config(config);
+    config_free(&config);
+    return status;
+}

@@ -1,0 +1,195 @@
+/*
+ * process.c: the daemon's place in the system.
+ */
+#include "daemon/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int ready_pipe = -1; /* to the process that waits for us to be ready */
+static char *pid_path;      /* that we wrote */
+
+static bool fail(char error[PROCESS_ERROR_SIZE], const char *what, const char *path, const char *why)
+{
+    snprintf(error, PROCESS_ERROR_SIZE, "%s %s: %s", what, path, why);
+    return false;
+}
+
+int64_t process_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+bool process_random(uint64_t seed[2])
+{
+    return getentropy(seed, 2 * sizeof seed[0]) == 0;
+}
+
+/* The first process: what the background one tells is what it exits with. */
+static void wait_for_ready(int from, int failed_status)
+{
+    char byte;
+    ssize_t got;
+
+    do
+        got = read(from, &byte, 1);
+    while (got < 0 && errno == EINTR);
+    _exit(got == 1 ? 0 : failed_status);
+}
+
+bool process_background(int failed_status, char error[PROCESS_ERROR_SIZE])
+{
+    int ends[2];
+
+    if (pipe(ends) < 0)
+        return fail(error, "cannot go to", "the background", strerror(errno));
+    for (int generation = 0; generation < 2; generation++) {
+        /* Twice: the second child is no session leader and so never gets a controlling terminal. */
+        pid_t child = fork();
+        if (child < 0) {
+            close(ends[0]);
+            close(ends[1]);
+            return fail(error, "cannot go to", "the background", strerror(errno));
+        }
+        if (child > 0) {
+            if (generation > 0)
+                _exit(0);
+            close(ends[1]);
+            waitpid(child, NULL, 0);
+            wait_for_ready(ends[0], failed_status);
+        }
+        if (generation == 0)
+            setsid();
+    }
+    close(ends[0]);
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    ready_pipe = ends[1];
+    if (chdir("/") < 0)
+        return fail(error, "cannot change to", "/", strerror(errno));
+    return true;
+}
+
+void process_ready(void)
+{
+    if (ready_pipe < 0)
+        return;
+    int null = open("/dev/null", O_RDWR);
+    if (null >= 0) {
+        for (int stream = 0; stream <= 2; stream++)
+            dup2(null, stream);
+        if (null > 2)
+            close(null);
+    }
+    /* Whoever waited may be gone; that is no reason to stop. */
+    while (write(ready_pipe, "", 1) < 0 && errno == EINTR)
+        continue;
+    close(ready_pipe);
+    ready_pipe = -1;
+}
+
+static void make_directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *directory = slash && slash != path ? strndup(path, (size_t)(slash - path)) : NULL;
+    if (directory)
+        mkdir(directory, 0755); /* where that fails, opening the file tells why */
+    free(directory);
+}
+
+bool process_pid_file(const char *path, char error[PROCESS_ERROR_SIZE])
+{
+    make_directory_of(path);
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (file < 0)
+        return fail(error, "pid_file", path, strerror(errno));
+    if (flock(file, LOCK_EX | LOCK_NB) < 0) {
+        bool running = errno == EWOULDBLOCK;
+        const char *why = running ? "another tidegated is running" : strerror(errno);
+        close(file);
+        return fail(error, "pid_file", path, why);
+    }
+    char text[24];
+    int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    if (ftruncate(file, 0) < 0 || write(file, text, (size_t)length) != length) {
+        int cause = errno;
+        close(file);
+        unlink(path);
+        return fail(error, "pid_file", path, strerror(cause));
+    }
+    /* The descriptor stays open: it holds the lock. */
+    pid_path = strdup(path);
+    return true;
+}
+
+void process_remove_pid_file(void)
+{
+    if (pid_path)
+        unlink(pid_path);
+    free(pid_path);
+    pid_path = NULL;
+}
+
+bool process_clear_socket(const char *path, char error[PROCESS_ERROR_SIZE])
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat status;
+
+    if (strlen(path) >= sizeof address.sun_path)
+        return fail(error, "socket", path, "the path is too long for a unix socket");
+    strcpy(address.sun_path, path);
+    if (lstat(path, &status) < 0)
+        return errno == ENOENT ? true : fail(error, "socket", path, strerror(errno));
+    if (!S_ISSOCK(status.st_mode))
+        return fail(error, "socket", path, "something that is not a socket is there; remove it or choose another path");
+
+    int probe = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (probe < 0)
+        return fail(error, "socket", path, strerror(errno));
+    int result = connect(probe, (struct sockaddr *)&address, sizeof address), cause = errno;
+    close(probe);
+    if (result == 0 || cause == EAGAIN)
+        return fail(error, "socket", path, "in use by another process; stop it or choose another path");
+    if (cause != ECONNREFUSED)
+        return fail(error, "socket", path, strerror(cause));
+    return unlink(path) == 0 || fail(error, "socket", path, strerror(errno));
+}
+
+bool process_own_socket(const char *path, const gid_t *group, mode_t mode, char error[PROCESS_ERROR_SIZE])
+{
+    /* The group first: a change of group may clear bits of the mode. */
+    if (group && chown(path, (uid_t)-1, *group) < 0)
+        return fail(error, "socket", path, strerror(errno));
+    return chmod(path, mode) == 0 || fail(error, "socket", path, strerror(errno));
+}
+
+uint64_t process_raise_descriptors(uint64_t wanted)
+{
+    struct rlimit limit, more;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 0;
+    if (limit.rlim_cur >= wanted)
+        return limit.rlim_cur;
+    more = (struct rlimit){.rlim_cur = wanted, .rlim_max = limit.rlim_max > wanted ? limit.rlim_max : wanted};
+    /* More than the hard limit takes a right that we may not have; then what there is. */
+    if (setrlimit(RLIMIT_NOFILE, &more) < 0) {
+        more = (struct rlimit){.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &more) < 0)
+            more = limit;
+    }
+    return more.rlim_cur;
+}
