@@ -120,8 +120,8 @@ bool value_duration(const char *text, int64_t min, int64_t max, int64_t *out, ch
         return refuse_number(text, form, why);
     unit = text[digits] == '\0' ? 1 : unit_seconds(text[digits]);
     if (unit == 0 || (text[digits] != '\0' && text[digits + 1] != '\0'))
-        return text[digits] == '.' ? refuse_number(text, form, why)
-                                   : refuse(why, "\"%.40s\" is no duration; write %s", text, form);
+        return strchr(".,xX", text[digits]) != NULL ? refuse_number(text, form, why)
+                                                    : refuse(why, "\"%.40s\" is no duration; write %s", text, form);
     if (value > max / SECOND / unit)
         return refuse(why, "%.40s is too long; write %s to %s", text, duration_format(min, low),
                       duration_format(max, high));

@@ -5,6 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,6 +177,13 @@ bool process_own_socket(const char *path, const gid_t *group, mode_t mode, char 
     if (group && chown(path, (uid_t)-1, *group) < 0)
         return fail(error, "socket", path, strerror(errno));
     return chmod(path, mode) == 0 || fail(error, "socket", path, strerror(errno));
+}
+
+void process_release_memory(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 uint64_t process_raise_descriptors(uint64_t wanted)

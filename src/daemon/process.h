@@ -46,6 +46,9 @@ bool process_clear_socket(const char *path, char error[PROCESS_ERROR_SIZE]);
 /* Gives the unix socket its group (NULL: left alone) and mode. */
 bool process_own_socket(const char *path, const gid_t *group, mode_t mode, char error[PROCESS_ERROR_SIZE]);
 
+/* Gives memory that was freed back to the system, where the C library can: what reading a large configuration took. */
+void process_release_memory(void);
+
 /* Asks for `wanted` descriptors. Returns how many there are. */
 uint64_t process_raise_descriptors(uint64_t wanted);
 

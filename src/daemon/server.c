@@ -213,6 +213,7 @@ static void reload(void)
     }
     config_free(&next);
     messages_clear(&messages);
+    process_release_memory();
 }
 
 /* The events stay for the life of the process, so they are not kept track of. */
@@ -389,6 +390,7 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
         *config = NULL;
         config_trim(server.config);
         apply_settings(server.config);
+        process_release_memory();
         return true;
     }
     engine_free(&server.engine);
