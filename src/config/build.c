@@ -413,17 +413,7 @@ static void tell_rules_error(struct build *build, const struct rules_error *erro
         out_of_memory(build);
         return;
     }
-    if (a->line > b->line) { /* pathways are added first, wherever they stand */
-        const struct block *later = a;
-
-        a = b;
-        b = later;
-    }
     switch (error->code) {
-    case RULES_DUPLICATE_PATHWAY:
-        TELL(build, b->line, "%s \"%.100s\" is defined twice; line %u has the first, rename one of them",
-             b->section->name, label(b), a->line);
-        break;
     case RULES_DUPLICATE_LISTEN:
         TELL(build, b->line, "listen \"%.100s\" matches the same as listen \"%.100s\" of line %u; remove one of them",
              label(b), label(a), a->line);

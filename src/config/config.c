@@ -3,7 +3,7 @@
  */
 #include "config/config.h"
 
-#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,52 +77,51 @@ void config_trim(struct config *config)
     config->scan = NULL;
 }
 
-/* Writes the message about `option`, and returns true. */
-static bool tell_restart(char message[MESSAGE_SIZE], const struct config *next, enum config_global global,
-                         const char *format, ...) MESSAGE_FORMAT(4, 5);
-
-static bool tell_restart(char message[MESSAGE_SIZE], const struct config *next, enum config_global global,
-                         const char *format, ...)
+/* The value of an option that a reload cannot change, as a text. */
+static const char *fixed_text(const struct config *config, enum config_global global, char room[16])
 {
-    unsigned line = next->line[global];
-    va_list arguments;
-    int length;
-
-    length = line > 0 ? snprintf(message, MESSAGE_SIZE, "%s:%u: ", next->path, line)
-                      : snprintf(message, MESSAGE_SIZE, "%s: ", next->path);
-    va_start(arguments, format);
-    if (length >= 0 && length < MESSAGE_SIZE)
-        vsnprintf(message + length, MESSAGE_SIZE - (size_t)length, format, arguments);
-    va_end(arguments);
-    return true;
-}
-
-static bool differ(const char *a, const char *b)
-{
-    return a == NULL || b == NULL ? a != b : strcmp(a, b) != 0;
+    switch (global) {
+    case GLOBAL_MILTER_SOCKET:
+        return config->milter_socket;
+    case GLOBAL_MILTER_GROUP:
+        return config->milter_group != NULL ? config->milter_group : "";
+    case GLOBAL_MILTER_MODE:
+        snprintf(room, 16, "%04o", (unsigned)config->milter_mode);
+        return room;
+    case GLOBAL_PID_FILE:
+        return config->pid_file;
+    case GLOBAL_SESSION_TABLE_SIZE:
+        snprintf(room, 16, "%u", (unsigned)config->session_table_size);
+        return room;
+    case GLOBAL_MAX_DELAY:
+    case GLOBAL_MAX_WAITING:
+    case GLOBAL_LOG_REFUSALS:
+    case GLOBAL_COUNT:
+    default:
+        return "";
+    }
 }
 
 bool config_needs_restart(const struct config *running, const struct config *next, char message[MESSAGE_SIZE])
 {
     message[0] = '\0';
-    if (differ(running->milter_socket, next->milter_socket))
-        return tell_restart(message, next, GLOBAL_MILTER_SOCKET,
-                            "milter socket changes from \"%s\" to \"%s\": needs restart", running->milter_socket,
-                            next->milter_socket);
-    if (differ(running->milter_group, next->milter_group) || running->milter_gid != next->milter_gid)
-        return tell_restart(message, next, GLOBAL_MILTER_GROUP,
-                            "milter group changes from \"%s\" to \"%s\": needs restart",
-                            running->milter_group != NULL ? running->milter_group : "",
-                            next->milter_group != NULL ? next->milter_group : "");
-    if (running->milter_mode != next->milter_mode)
-        return tell_restart(message, next, GLOBAL_MILTER_MODE, "milter mode changes from %04o to %04o: needs restart",
-                            (unsigned)running->milter_mode, (unsigned)next->milter_mode);
-    if (differ(running->pid_file, next->pid_file))
-        return tell_restart(message, next, GLOBAL_PID_FILE, "pid_file changes from \"%s\" to \"%s\": needs restart",
-                            running->pid_file, next->pid_file);
-    if (running->session_table_size != next->session_table_size)
-        return tell_restart(message, next, GLOBAL_SESSION_TABLE_SIZE,
-                            "session_table_size changes from %u to %u: needs restart", running->session_table_size,
-                            next->session_table_size);
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option_row *option = &option_table[i];
+        const char *old_text, *new_text;
+        char old_room[16], new_room[16], line[16] = "";
+
+        if (!option->needs_restart)
+            continue;
+        old_text = fixed_text(running, (enum config_global)option->number, old_room);
+        new_text = fixed_text(next, (enum config_global)option->number, new_room);
+        if (strcmp(old_text, new_text) == 0)
+            continue;
+        if (next->line[option->number] > 0)
+            snprintf(line, sizeof line, ":%u", next->line[option->number]);
+        snprintf(message, MESSAGE_SIZE, "%.300s%s: %s%s changes from \"%.200s\" to \"%.200s\": needs restart",
+                 next->path, line, (option->where & IN(SECTION_MILTER)) != 0 ? "milter " : "", option->name, old_text,
+                 new_text);
+        return true;
+    }
     return false;
 }

@@ -63,9 +63,10 @@ struct rules *config_take_rules(struct config *config);
 void config_trim(struct config *config);
 
 /*
- * Which option differs between the running configuration and the next one that only a restart can change: the milter's
- * socket, group and mode, pid_file, session_table_size. True when there is one; `message` then names the first, as
- * "FILE:LINE: OPTION ... needs restart". False when `next` can take over by a reload; `message` is then empty.
+ * Which option differs between the running configuration and the next one that only a restart can change (those with
+ * needs_restart in options.c). True when there is one; `message` then names the first, as "FILE:LINE: OPTION ... needs
+ * restart", without LINE where the next file does not set it. False when `next` can take over by a reload; `message` is
+ * then empty.
  */
 bool config_needs_restart(const struct config *running, const struct config *next, char message[MESSAGE_SIZE]);
 

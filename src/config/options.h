@@ -111,7 +111,7 @@ struct option_row {
     const char *initial; /* its value at the top level, or in the milter section, when not set; NULL: it has none */
     enum option_target target;
     int number;
-    bool needs_restart; /* a reload cannot change it */
+    bool needs_restart; /* a reload cannot change it; of TO_GLOBAL alone, see fixed_text() in config.c */
     const char *text;   /* one line of documentation */
 };
 

@@ -8,6 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* One byte is kept for the line's end on standard error, one for the string's. */
+#define LOG_TEXT_MAX (LOG_LINE_SIZE - 2)
+
 static bool to_stderr = true;
 
 void log_open(bool foreground)
@@ -25,8 +28,7 @@ void log_begin(struct log_line *line)
 
 static void add_char(struct log_line *line, char c)
 {
-    /* One byte is kept for the line's end on standard error, one for the string's. */
-    if (line->used + 2 < sizeof line->text) {
+    if (line->used < LOG_TEXT_MAX) {
         line->text[line->used++] = c;
         line->text[line->used] = '\0';
     }
@@ -43,6 +45,7 @@ static bool is_plain(char c)
     return c > ' ' && c < 0x7f && c != '"' && c != '\\';
 }
 
+/* Cut where it must be so that the last escape is whole and the quote is closed. */
 static void add_quoted(struct log_line *line, const char *text)
 {
     add_char(line, '"');
@@ -52,6 +55,8 @@ static void add_quoted(struct log_line *line, const char *text)
             snprintf(escaped, sizeof escaped, "\\%c", *text);
         else if (*text != ' ' && !is_plain(*text))
             snprintf(escaped, sizeof escaped, "\\x%02x", (unsigned)(unsigned char)*text);
+        if (line->used + strlen(escaped) + 1 > LOG_TEXT_MAX)
+            break;
         add_plain(line, escaped);
     }
     add_char(line, '"');
@@ -69,6 +74,9 @@ void log_text(struct log_line *line, const char *key, const char *value)
 {
     bool plain = value != NULL && *value != '\0';
 
+    /* A pair that has no room even for an empty value, ` key=""`, is left out whole. */
+    if (line->used + strlen(key) + 4 > LOG_TEXT_MAX)
+        return;
     add_key(line, key);
     if (!value)
         value = "none";

@@ -162,6 +162,8 @@ bool process_clear_socket(const char *path, char error[PROCESS_ERROR_SIZE])
     int probe = socket(AF_UNIX, SOCK_STREAM, 0);
     if (probe < 0)
         return fail(error, "socket", path, strerror(errno));
+    /* A listener whose queue is full would keep a blocking connect(2) waiting; so it says EAGAIN. */
+    fcntl(probe, F_SETFL, O_NONBLOCK);
     int result = connect(probe, (struct sockaddr *)&address, sizeof address), cause = errno;
     close(probe);
     if (result == 0 || cause == EAGAIN)
