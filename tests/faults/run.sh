@@ -1,0 +1,56 @@
+#!/bin/sh
+# Deliberate faults: each patch here breaks an invariant of the design, and a test must notice. A patch begins with
+#   Invariant: N
+#   Caught by: COMMAND     run in the build folder; its first word is also what is built (default: tidegated)
+# (several such lines: each must notice) and says in a sentence what it breaks. Ends with "N passed, N failed": a fault that goes unnoticed is a failure.
+#   sh tests/faults/run.sh [NAME...]
+set -eu
+
+source=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d /var/tmp/tidegate-faults.XXXXXX)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 143' HUP INT TERM
+
+# A copy of the sources, so that the tree itself is never touched and copies of this script may run side by side.
+mkdir "$work/source" "$work/build"
+(cd "$source" && tar -cf - --exclude=.git --exclude=autom4te.cache configure* Makefile.* aclocal.m4 build-aux \
+    build-config.h.in README.md LICENSE NEWS src milter policy conf tests contrib) | (cd "$work/source" && tar -xf -)
+cd "$work/build"
+"$work/source/configure" -q CFLAGS='-O1 -g'
+make -s -j2 >make.out 2>&1 || { cat make.out; exit 1; }
+
+# shellcheck disable=SC3045 # the sh of Debian has it: a fault that crashes leaves no core file
+ulimit -c 0
+passed=0 failed=0
+ok() { echo "ok $1"; passed=$((passed + 1)); }
+not_ok() { echo "not ok $1: $2"; failed=$((failed + 1)); }
+
+# shellcheck disable=SC2046 # names of files of ours, one word each
+[ $# -gt 0 ] || set -- $(cd "$source/tests/faults" && ls ./*.patch)
+for patch in "$@"; do
+    name=$(basename "$patch" .patch)
+    file=$source/tests/faults/$name.patch
+    if ! patch -s -p1 -d "$work/source" <"$file" >patch.out 2>&1; then
+        not_ok "$name" "does not apply"
+        cat patch.out
+        exit 1 # the copy is in no known state now
+    fi
+    sed -n 's/^Caught by: //p' "$file" >commands
+    [ -s commands ] || not_ok "$name" "says nobody who catches it"
+    while read -r command; do
+        target=${command%% *}
+        case $target in tests/*) ;; *) target=tidegated ;; esac
+        if ! make -s -j2 "$target" >make.out 2>&1; then
+            not_ok "$name" "does not build"
+            cat make.out
+        elif (export srcdir="$work/source" TIDEGATED="$work/build/tidegated" &&
+            timeout 300 sh -c "$command") >test.out 2>&1 </dev/null; then
+            not_ok "$name" "unnoticed by $command"
+        else
+            ok "$name: $command"
+        fi
+    done <commands
+    patch -s -R -p1 -d "$work/source" <"$file"
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

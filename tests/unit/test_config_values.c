@@ -1,0 +1,400 @@
+/*
+ * test_config_values.c: the texts of values. Links src/config/values.c, src/engine/addr.c.
+ */
+#include "check_main.h"
+#include "config/values.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define SECOND INT64_C(1000000000)
+
+static char why[VALUE_WHY_SIZE];
+
+static void assert_why(const char *text, const char *says)
+{
+    ck_assert_msg(strstr(why, says) != NULL, "\"%s\" was expected for \"%s\", got: %s", says, text, why);
+}
+
+START_TEST(a_count_is_a_decimal_whole_number)
+{
+    static const struct {
+        const char *text;
+        int64_t value;
+    } good[] = {{"0", 0}, {"5", 5}, {"10", 10}, {"1800", 1800}, {"4294967295", UINT32_MAX}};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        int64_t value = -1;
+        ck_assert_msg(value_count(good[i].text, 0, UINT32_MAX, &value, why), "%s: %s", good[i].text, why);
+        ck_assert_int_eq(value, good[i].value);
+    }
+}
+END_TEST
+
+START_TEST(a_bad_count_is_refused_with_the_remedy)
+{
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"", "write a whole number from 0 to 4294967295"},
+        {"010", "leading zero, numbers are decimal; write 10"},
+        {"00", "write 0"},
+        {"0x10", "not decimal"},
+        {"0X10", "not decimal"},
+        {"-5", "negative; write a whole number"},
+        {"+5", "has a sign; write 5"},
+        {"1.5", "no whole number"},
+        {"1,5", "no whole number"},
+        {"5 m", "no number"},
+        {" 5", "no number"},
+        {"5 ", "no number"},
+        {"5m", "no number"},
+        {"five", "no number"},
+        {"-", "no number"},
+        {"--5", "no number"},
+        {"1e3", "no number"},
+        {"4294967296", "too large; write a whole number from 0 to 4294967295"},
+        {"9223372036854775807", "too large"},
+        {"9223372036854775808", "too large"},
+        {"18446744073709551616", "too large"},
+        {"99999999999999999999999999999999999999999999999999999999999999999999999999999999999999999999", "too large"},
+        {"\xd9\xa5", "no number"}, /* a digit five, but not ASCII's */
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        int64_t value = -1;
+        ck_assert_msg(!value_count(bad[i].text, 0, UINT32_MAX, &value, why), "\"%s\" is read", bad[i].text);
+        ck_assert_int_eq(value, -1);
+        assert_why(bad[i].text, bad[i].says);
+    }
+}
+END_TEST
+
+START_TEST(a_count_keeps_to_its_range)
+{
+    int64_t value = -1;
+    ck_assert(!value_count("0", 1, 32, &value, why));
+    assert_why("0", "too small; write a whole number from 1 to 32");
+    ck_assert(!value_count("33", 1, 32, &value, why));
+    assert_why("33", "too large; write a whole number from 1 to 32");
+    ck_assert(value_count("1", 1, 32, &value, why) && value_count("32", 1, 32, &value, why));
+    ck_assert_int_eq(value, 32);
+}
+END_TEST
+
+START_TEST(a_duration_takes_units)
+{
+    static const struct {
+        const char *text;
+        int64_t seconds;
+        const char *normal;
+    } good[] = {{"0", 0, "0"},           {"0s", 0, "0"},       {"0d", 0, "0"},       {"1", 1, "1s"},
+                {"60", 60, "1m"},        {"90", 90, "90s"},    {"90s", 90, "90s"},   {"5m", 300, "5m"},
+                {"120m", 7200, "2h"},    {"2h", 7200, "2h"},   {"24h", 86400, "1d"}, {"7d", 604800, "7d"},
+                {"3601", 3601, "3601s"}, {"3660", 3660, "61m"}};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        int64_t value = -1, again = -1;
+        char normal[DURATION_TEXT_SIZE];
+        ck_assert_msg(value_duration(good[i].text, 0, 365 * 86400 * SECOND, &value, why), "%s: %s", good[i].text, why);
+        ck_assert_int_eq(value, good[i].seconds * SECOND);
+        ck_assert_str_eq(duration_format(value, normal), good[i].normal);
+        ck_assert(value_duration(normal, 0, 365 * 86400 * SECOND, &again, why));
+        ck_assert_int_eq(again, value);
+    }
+}
+END_TEST
+
+START_TEST(a_bad_duration_is_refused_with_the_remedy)
+{
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"", "s, m, h or d"},
+        {"s", "no number"},
+        {"5 m", "no duration; write a whole number with s, m, h or d"},
+        {"5ms", "no duration"},
+        {"5M", "no duration"},
+        {"1m30s", "no duration"},
+        {"5w", "no duration"},
+        {"1.5h", "no whole number"},
+        {"-5s", "negative"},
+        {"+5s", "has a sign; write 5s"},
+        {"010s", "leading zero, numbers are decimal; write 10s"},
+        {"00s", "write 0s"},
+        {"0x10", "not decimal"},
+        {"31s", "too long; write 1s to 30s"},
+        {"1m", "too long"},
+        {"9223372036854775807d", "too long"},
+        {"9223372036854775808", "too long"},
+        {"153722867280912931m", "too long"},
+        {"0", "too short; write 1s to 30s"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        int64_t value = -1;
+        ck_assert_msg(!value_duration(bad[i].text, SECOND, 30 * SECOND, &value, why), "\"%s\" is read", bad[i].text);
+        ck_assert_int_eq(value, -1);
+        assert_why(bad[i].text, bad[i].says);
+    }
+}
+END_TEST
+
+START_TEST(words_are_read_in_any_letter_case)
+{
+    static const char *const yes[] = {"yes", "YES", "true", "on"}, *const no[] = {"no", "No", "false", "off"};
+    enum refuse_at refuse_at = REFUSE_AT_HELO;
+    for (size_t i = 0; i < 4; i++) {
+        bool value = false;
+        ck_assert(value_bool(yes[i], &value, why) && value);
+        ck_assert(value_bool(no[i], &value, why) && !value);
+    }
+    ck_assert(value_refuse_at("Connect", &refuse_at, why));
+    ck_assert_int_eq(refuse_at, REFUSE_AT_CONNECT);
+    ck_assert(value_refuse_at("HELO", &refuse_at, why));
+    ck_assert_int_eq(refuse_at, REFUSE_AT_HELO);
+
+    bool value = false;
+    ck_assert(!value_bool("1", &value, why));
+    assert_why("1", "neither yes nor no");
+    ck_assert(!value_bool("", &value, why));
+    ck_assert(!value_refuse_at("mail", &refuse_at, why));
+    assert_why("mail", "write helo or connect");
+}
+END_TEST
+
+START_TEST(a_mode_is_octal)
+{
+    unsigned mode = 0;
+    ck_assert(value_mode("0660", &mode, why) && mode == 0660);
+    ck_assert(value_mode("660", &mode, why) && mode == 0660);
+    ck_assert(value_mode("0", &mode, why) && mode == 0);
+    ck_assert(value_mode("777", &mode, why) && mode == 0777);
+    static const char *const bad[] = {"", "0668", "rw", "0x1b0", "-660", "1777", "0660 ", "7777777777777777777777"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(!value_mode(bad[i], &mode, why), "\"%s\" is read", bad[i]);
+    ck_assert_uint_eq(mode, 0777);
+}
+END_TEST
+
+START_TEST(a_name_fits_a_log_line)
+{
+    static const char *const good[] = {"submission", "pool:outlook", "mx1.example.com", "a-b_c+d/e@f", "25", "*"};
+    static const char *const bad[] = {"",     "two words", "tab\there", "line\nend",   "a=b", "a\"b",
+                                      "a\\b", "a[b]",      "{x}",       "caf\xc3\xa9", "\x7f"};
+    char longest[VALUE_NAME_SIZE + 1];
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        ck_assert_msg(value_name(good[i], why), "%s: %s", good[i], why);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(!value_name(bad[i], why), "\"%s\" is read", bad[i]);
+    memset(longest, 'x', sizeof longest);
+    longest[VALUE_NAME_SIZE] = '\0';
+    ck_assert(!value_name(longest, why));
+    assert_why(longest, "write at most 100 characters");
+    longest[VALUE_NAME_SIZE - 1] = '\0';
+    ck_assert(value_name(longest, why));
+}
+END_TEST
+
+START_TEST(a_path_is_absolute)
+{
+    ck_assert(value_path("/run/x.pid", why));
+    ck_assert(!value_path("", why) && !value_path("x.pid", why) && !value_path("./x.pid", why));
+    assert_why("./x.pid", "begins with /");
+}
+END_TEST
+
+START_TEST(a_socket_is_in_libmilters_notation)
+{
+    static const struct {
+        const char *text;
+        enum socket_kind kind;
+        const char *where;
+        uint16_t port;
+    } good[] = {
+        {"inet:7357@127.0.0.1", SOCKET_INET, "127.0.0.1", 7357},
+        {"inet:1@mx.example.com", SOCKET_INET, "mx.example.com", 1},
+        {"inet:65535@[127.0.0.1]", SOCKET_INET, "127.0.0.1", 65535},
+        {"inet6:7357@::1", SOCKET_INET6, "::1", 7357},
+        {"inet6:7357@[2001:db8::1]", SOCKET_INET6, "2001:db8::1", 7357},
+        {"unix:/run/tidegate/milter.sock", SOCKET_UNIX, "/run/tidegate/milter.sock", 0},
+        {"local:/run/tidegate/milter.sock", SOCKET_UNIX, "/run/tidegate/milter.sock", 0},
+        {"/run/tidegate/milter.sock", SOCKET_UNIX, "/run/tidegate/milter.sock", 0},
+    };
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        struct socket_name name;
+        ck_assert_msg(value_socket(good[i].text, &name, why), "%s: %s", good[i].text, why);
+        ck_assert_int_eq(name.kind, good[i].kind);
+        ck_assert_str_eq(name.kind == SOCKET_UNIX ? name.path : name.host, good[i].where);
+        ck_assert_uint_eq(name.port, good[i].port);
+    }
+}
+END_TEST
+
+START_TEST(a_bad_socket_is_refused_with_the_remedy)
+{
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"", "write \"inet:PORT@HOST\""},
+        {"7357", "write \"inet:PORT@HOST\""},
+        {"tcp:7357@127.0.0.1", "write \"inet:PORT@HOST\""},
+        {"INET:7357@127.0.0.1", "write \"inet:PORT@HOST\""}, /* libmilter does not take it either */
+        {"inet:127.0.0.1:7357", "host first; write \"inet:7357@127.0.0.1\""},
+        {"inet6:::1:7357", "host first; write \"inet6:7357@::1\""},
+        {"inet:7357", "does not say where to listen"},
+        {"inet:7357@", "does not say where to listen"},
+        {"inet:@127.0.0.1", "no port"},
+        {"inet:0@127.0.0.1", "no port"},
+        {"inet:65536@127.0.0.1", "\"65536\" is no port"},
+        {"inet:65561@127.0.0.1", "\"65561\" is no port"},
+        {"inet:08@127.0.0.1", "no port"},
+        {"inet:smtp@127.0.0.1", "no port"},
+        {"inet:-1@127.0.0.1", "no port"},
+        {"inet:1@a b", "no host"},
+        {"inet:1@a@b", "no host"},
+        {"inet:1@[]", "no host"},
+        {"inet:1@127.0.0.300", "no address"},
+        {"inet:1@::1", "write \"inet6:1@::1\""},
+        {"inet6:1@127.0.0.1", "write \"inet:1@127.0.0.1\""},
+        {"inet6:1@::g", "no address"},
+        {"unix:run/x.sock", "no absolute path"},
+        {"unix:", "path is empty"},
+        {"unix:/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaa",
+         "too long for a unix socket"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct socket_name name;
+        ck_assert_msg(!value_socket(bad[i].text, &name, why), "\"%s\" is read", bad[i].text);
+        assert_why(bad[i].text, bad[i].says);
+    }
+}
+END_TEST
+
+START_TEST(a_listen_is_an_address_and_a_port)
+{
+    static const struct {
+        const char *text, *addr;
+        uint16_t port;
+    } good[] = {
+        {"", "none", 0},
+        {":25", "none", 25},
+        {":65535", "none", 65535},
+        {"10.0.0.1:25", "10.0.0.1", 25},
+        {"10.0.0.1", "10.0.0.1", 0},
+        {"[2001:db8::1]:25", "2001:db8::1", 25},
+        {"[2001:DB8:0::1]", "2001:db8::1", 0},
+        {"[IPv6:2001:db8::1]:25", "2001:db8::1", 25},
+        {"[10.0.0.1]:25", "10.0.0.1", 25},
+        {"[::ffff:10.0.0.1]:25", "10.0.0.1", 25},
+        {"0.0.0.0", "none", 0},
+        {"0.0.0.0:25", "none", 25},
+        {"[::]", "none", 0},
+        {"[::]:25", "none", 25},
+    };
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        struct addr addr;
+        uint16_t port = 1;
+        char text[ADDR_TEXT_SIZE];
+        ck_assert_msg(value_listen(good[i].text, &addr, &port, why), "%s: %s", good[i].text, why);
+        ck_assert_str_eq(addr_format(&addr, text), good[i].addr);
+        ck_assert_uint_eq(port, good[i].port);
+    }
+}
+END_TEST
+
+START_TEST(a_bad_listen_is_refused_with_the_remedy)
+{
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"25", "write \":25\" for the port"},
+        {":", "no port"},
+        {":0", "no port"},
+        {":025", "no port"},
+        {":65536", "\"65536\" is no port"},
+        {":65561", "\"65561\" is no port"},
+        {":smtp", "no port"},
+        {":-1", "no port"},
+        {"10.0.0.1:", "no port"},
+        {"10.0.0.1:25 ", "no port"},
+        {"10.0.0.256:25", "no address"},
+        {"10.0.0:25", "no address"},
+        {"mx.example.com:25", "host names are not looked up"},
+        {"*:25", "no address"},
+        {"2001:db8::1", "in brackets; write \"[2001:db8::1]\""},
+        {"::", "in brackets"},
+        {"2001:db8::g", "no address"},
+        {"[2001:db8::1:25", "no closing bracket"},
+        {"[2001:db8::1]25", "after the bracket"},
+        {"[2001:db8::1]:", "no port"},
+        {"[]:25", "no address"},
+        {"[mx]:25", "no address"},
+        {"10.0.0.0/8", "no address"},
+        {"10.0.0.1:25:26", "no address"},
+        {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:25",
+         "no address"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct addr addr;
+        uint16_t port;
+        ck_assert_msg(!value_listen(bad[i].text, &addr, &port, why), "\"%s\" is read", bad[i].text);
+        assert_why(bad[i].text, bad[i].says);
+    }
+}
+END_TEST
+
+START_TEST(a_prefix_has_no_host_bits)
+{
+    struct prefix prefix;
+    char text[PREFIX_TEXT_SIZE];
+    ck_assert(value_prefix("10.0.0.0/8", &prefix, why));
+    ck_assert_str_eq(prefix_format(&prefix, text), "10.0.0.0/8");
+    ck_assert(value_prefix("192.0.2.1", &prefix, why));
+    ck_assert(value_prefix("::/0", &prefix, why));
+    ck_assert(!value_prefix("10.0.0.1/8", &prefix, why));
+    assert_why("10.0.0.1/8", "10.0.0.1/8 has host bits set; write 10.0.0.0/8");
+    ck_assert(!value_prefix("2001:db8::1/32", &prefix, why));
+    assert_why("2001:db8::1/32", "write 2001:db8::/32");
+    ck_assert(!value_prefix("10.0.0.0/33", &prefix, why));
+    assert_why("10.0.0.0/33", "/0 to /32");
+    ck_assert(!value_prefix("10.0.0.0/", &prefix, why));
+    ck_assert(!value_prefix("10.0.0/8", &prefix, why));
+    assert_why("10.0.0/8", "no address and no CIDR block");
+    ck_assert(!value_prefix("", &prefix, why));
+}
+END_TEST
+
+START_TEST(an_attempt_at_a_prefix_is_told_from_a_name)
+{
+    static const char *const like[] = {"10.0.0.1/8", "10.0.0/8",     "10.0.0.0/33", "10.0.0.300", "10.0.0",
+                                       "fe80::/129", "2001:db8:::1", "10.0.0.0/x",  "1.2.3.4.5",  "/8"};
+    static const char *const unlike[] = {"pool:outlook", "outlook", "abc", "bad",  "5",
+                                         "partner-1",    "a.b",     "x/y", "de:ad"};
+    for (size_t i = 0; i < sizeof like / sizeof like[0]; i++)
+        ck_assert_msg(value_looks_like_prefix(like[i]), "%s", like[i]);
+    for (size_t i = 0; i < sizeof unlike / sizeof unlike[0]; i++)
+        ck_assert_msg(!value_looks_like_prefix(unlike[i]), "%s", unlike[i]);
+}
+END_TEST
+
+static Suite *test_suite(void)
+{
+    Suite *suite = suite_create("config values");
+    TCase *numbers = test_case(suite, "numbers");
+    tcase_add_test(numbers, a_count_is_a_decimal_whole_number);
+    tcase_add_test(numbers, a_bad_count_is_refused_with_the_remedy);
+    tcase_add_test(numbers, a_count_keeps_to_its_range);
+    tcase_add_test(numbers, a_duration_takes_units);
+    tcase_add_test(numbers, a_bad_duration_is_refused_with_the_remedy);
+    TCase *words = test_case(suite, "words");
+    tcase_add_test(words, words_are_read_in_any_letter_case);
+    tcase_add_test(words, a_mode_is_octal);
+    tcase_add_test(words, a_name_fits_a_log_line);
+    tcase_add_test(words, a_path_is_absolute);
+    TCase *addresses = test_case(suite, "addresses");
+    tcase_add_test(addresses, a_socket_is_in_libmilters_notation);
+    tcase_add_test(addresses, a_bad_socket_is_refused_with_the_remedy);
+    tcase_add_test(addresses, a_listen_is_an_address_and_a_port);
+    tcase_add_test(addresses, a_bad_listen_is_refused_with_the_remedy);
+    tcase_add_test(addresses, a_prefix_has_no_host_bits);
+    tcase_add_test(addresses, an_attempt_at_a_prefix_is_told_from_a_name);
+    return suite;
+}

@@ -1,0 +1,260 @@
+/*
+ * test_crossing.c: limits that are refusing. Links src/engine/crossing.c, hash.c, addr.c.
+ */
+#include "check_main.h"
+#include "engine/crossing.h"
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SECOND INT64_C(1000000000)
+
+static const uint64_t seed[2] = {11, 12};
+static struct crossings *crossings;
+static struct crossing_report reports[CROSSINGS_MAX + 1], evicted;
+
+static void setup(void)
+{
+    crossings = crossings_new(seed);
+    ck_assert_ptr_nonnull(crossings);
+}
+
+static void teardown(void)
+{
+    crossings_free(&crossings);
+    ck_assert_ptr_null(crossings);
+}
+
+static struct addr client_number(uint32_t number)
+{
+    return (struct addr){.hi = (uint64_t)(UINT32_C(0x0a000000) + number) << 32, .family = ADDR_IPV4};
+}
+
+/* A refusal by the cap of a scope. */
+static bool refuse(const char *scope, uint32_t client, int64_t now)
+{
+    struct addr addr = client_number(client);
+    return crossings_refused(crossings, LIMIT_LISTENER_SESSIONS, scope, NULL, &addr, now, &evicted);
+}
+
+/* A refusal by a limit per client. */
+static bool refuse_client(const char *scope, const struct prefix *key, uint32_t client, int64_t now)
+{
+    struct addr addr = client_number(client);
+    return crossings_refused(crossings, LIMIT_CLIENT_SESSIONS, scope, key, &addr, now, &evicted);
+}
+
+START_TEST(first_and_later)
+{
+    ck_assert(refuse("service", 1, 0));
+    ck_assert(!refuse("service", 1, 1));
+    ck_assert(!refuse("service", 2, 4 * SECOND));
+    ck_assert_uint_eq(evicted.limit, LIMIT_NONE);
+    ck_assert_uint_eq(crossings_used(crossings), 1);
+    ck_assert_uint_eq(crossings_over(crossings, 4 * SECOND + ENGINE_CROSSING_QUIET_NS, false, reports, 1), 1);
+    ck_assert_uint_eq(reports[0].limit, LIMIT_LISTENER_SESSIONS);
+    ck_assert_str_eq(reports[0].scope, "service");
+    ck_assert_uint_eq(reports[0].client.addr.family, ADDR_NONE);
+    ck_assert_uint_eq(reports[0].refused, 3);
+    ck_assert_uint_eq(reports[0].clients, 2);
+    ck_assert_int_eq(reports[0].lasted_ns, 4 * SECOND);
+    ck_assert_uint_eq(crossings_used(crossings), 0);
+    ck_assert(refuse("service", 1, 20 * SECOND)); /* a new one */
+}
+END_TEST
+
+START_TEST(over_when_quiet_and_not_before)
+{
+    refuse("service", 1, 100);
+    ck_assert_uint_eq(crossings_over(crossings, 100 + ENGINE_CROSSING_QUIET_NS - 1, false, reports, 9), 0);
+    refuse("service", 1, 200); /* the wait begins anew */
+    ck_assert_uint_eq(crossings_over(crossings, 100 + ENGINE_CROSSING_QUIET_NS, false, reports, 9), 0);
+    ck_assert_uint_eq(crossings_over(crossings, 200 + ENGINE_CROSSING_QUIET_NS, false, reports, 9), 1);
+    ck_assert_uint_eq(crossings_over(crossings, 200 + ENGINE_CROSSING_QUIET_NS, false, reports, 9), 0);
+}
+END_TEST
+
+START_TEST(all_ends_what_is_under_way)
+{
+    refuse("a", 1, 0);
+    refuse("b", 1, 1);
+    ck_assert_uint_eq(crossings_over(crossings, 2, false, reports, 9), 0);
+    ck_assert_uint_eq(crossings_over(crossings, 2, true, reports, 9), 2);
+    ck_assert_uint_eq(crossings_used(crossings), 0);
+}
+END_TEST
+
+START_TEST(told_apart_by_limit_scope_and_key)
+{
+    struct addr addr = client_number(1);
+    struct prefix host = {addr, 32}, net = {addr_cut(&addr, 24), 24}, shorter = {addr_cut(&addr, 24), 23};
+    ck_assert(refuse("a", 1, 0));
+    ck_assert(refuse("b", 1, 0));
+    ck_assert(refuse_client("a", &host, 1, 0));
+    ck_assert(refuse_client("b", &host, 1, 0));
+    ck_assert(refuse_client("a", &net, 1, 0));
+    ck_assert(refuse_client("a", &shorter, 1, 0));
+    ck_assert(crossings_refused(crossings, LIMIT_SERVICE_SESSIONS, "a", NULL, &addr, 0, &evicted));
+    ck_assert_uint_eq(crossings_used(crossings), 7);
+    ck_assert(!refuse("b", 1, 0));
+    ck_assert(!refuse_client("a", &host, 1, 0));
+    ck_assert_uint_eq(crossings_over(crossings, 0, true, reports, 9), 7);
+    /* "a" was quiet the longest; "b" and the first of the client's spoke last. */
+    ck_assert_str_eq(reports[0].scope, "a");
+    ck_assert_uint_eq(reports[0].limit, LIMIT_LISTENER_SESSIONS);
+    ck_assert_str_eq(reports[5].scope, "b");
+    ck_assert_uint_eq(reports[5].refused, 2);
+    ck_assert_uint_eq(reports[6].limit, LIMIT_CLIENT_SESSIONS);
+    ck_assert(prefix_compare(&reports[6].client, &host) == 0);
+}
+END_TEST
+
+START_TEST(the_longest_quiet_come_first)
+{
+    char scope[32];
+    for (int i = 0; i < 100; i++) {
+        snprintf(scope, sizeof scope, "scope%d", i);
+        refuse(scope, 1, i);
+    }
+    for (int i = 0; i < 100; i += 2) { /* the even ones once more */
+        snprintf(scope, sizeof scope, "scope%d", i);
+        refuse(scope, 1, 100 + i);
+    }
+    /* In helpings of 7, as a caller with little room takes them. */
+    int taken = 0;
+    for (size_t count; (count = crossings_over(crossings, 99 + ENGINE_CROSSING_QUIET_NS, false, reports, 7)) > 0;)
+        for (size_t i = 0; i < count; i++, taken++) {
+            snprintf(scope, sizeof scope, "scope%d", 2 * taken + 1);
+            ck_assert_str_eq(reports[i].scope, scope);
+        }
+    ck_assert_int_eq(taken, 50);
+    ck_assert_uint_eq(crossings_over(crossings, 100 + ENGINE_CROSSING_QUIET_NS, false, reports, 7), 1);
+    ck_assert_str_eq(reports[0].scope, "scope0");
+}
+END_TEST
+
+START_TEST(room_is_respected)
+{
+    for (uint32_t i = 0; i < 3; i++)
+        refuse((const char *[]){"a", "b", "c"}[i], 1, 0);
+    reports[2].refused = 77;
+    ck_assert_uint_eq(crossings_over(crossings, 0, true, reports, 0), 0);
+    ck_assert_uint_eq(crossings_over(crossings, 0, true, reports, 2), 2);
+    ck_assert_uint_eq(reports[2].refused, 77);
+    ck_assert_uint_eq(crossings_used(crossings), 1);
+}
+END_TEST
+
+START_TEST(one_too_many_ends_the_longest_quiet)
+{
+    char scope[32];
+    for (int i = 0; i < CROSSINGS_MAX; i++) {
+        snprintf(scope, sizeof scope, "scope%d", i);
+        ck_assert(refuse(scope, 1, i));
+        ck_assert_uint_eq(evicted.limit, LIMIT_NONE);
+    }
+    ck_assert(!refuse("scope0", 2, 5000)); /* so that scope1 is the longest quiet */
+    ck_assert_uint_eq(evicted.limit, LIMIT_NONE);
+    for (int i = 1; i < CROSSINGS_MAX; i++) {
+        char another[32];
+        snprintf(another, sizeof another, "another%d", i);
+        snprintf(scope, sizeof scope, "scope%d", i);
+        ck_assert(refuse(another, 1, 6000));
+        ck_assert_uint_eq(evicted.limit, LIMIT_LISTENER_SESSIONS);
+        ck_assert_str_eq(evicted.scope, scope);
+        ck_assert_uint_eq(evicted.refused, 1);
+        ck_assert_uint_eq(crossings_used(crossings), CROSSINGS_MAX);
+    }
+    ck_assert(!refuse("scope0", 3, 7000)); /* it is still there, with all it knew */
+    ck_assert_uint_eq(crossings_over(crossings, 0, true, reports, CROSSINGS_MAX + 1), CROSSINGS_MAX);
+    ck_assert_str_eq(reports[CROSSINGS_MAX - 1].scope, "scope0");
+    ck_assert_uint_eq(reports[CROSSINGS_MAX - 1].clients, 3);
+    ck_assert_uint_eq(crossings_used(crossings), 0);
+}
+END_TEST
+
+static uint32_t clients_told(uint32_t clients)
+{
+    crossings_over(crossings, 0, true, reports, CROSSINGS_MAX);
+    for (int round = 0; round < 2; round++) /* who comes again is no other */
+        for (uint32_t i = 0; i < clients; i++)
+            refuse("service", i, 0);
+    ck_assert_uint_eq(crossings_over(crossings, 0, true, reports, 1), 1);
+    ck_assert_uint_eq(reports[0].refused, 2 * clients);
+    return reports[0].clients;
+}
+
+START_TEST(clients_are_exact_up_to_the_promise)
+{
+    for (uint32_t clients = 1; clients <= CROSSING_CLIENTS_EXACT; clients++)
+        ck_assert_uint_eq(clients_told(clients), clients);
+}
+END_TEST
+
+START_TEST(clients_are_estimated_beyond)
+{
+    static const uint32_t sizes[] = {CROSSING_CLIENTS_EXACT + 1, 100, 1000, 10000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint32_t told = clients_told(sizes[i]);
+        ck_assert_msg(told >= sizes[i] / 2 && told <= sizes[i] + sizes[i] / 2, "%u told of %u", told, sizes[i]);
+    }
+}
+END_TEST
+
+START_TEST(clients_without_an_address_are_one)
+{
+    const struct addr none = {0};
+    crossings_refused(crossings, LIMIT_SERVICE_SESSIONS, "service", NULL, &none, 0, &evicted);
+    crossings_refused(crossings, LIMIT_SERVICE_SESSIONS, "service", NULL, &none, 0, &evicted);
+    ck_assert_uint_eq(crossings_over(crossings, 0, true, reports, 1), 1);
+    ck_assert_uint_eq(reports[0].clients, 1);
+}
+END_TEST
+
+START_TEST(a_clock_that_steps_back_only_delays)
+{
+    refuse("service", 1, 1000 * SECOND);
+    ck_assert(!refuse("service", 1, 10 * SECOND));
+    ck_assert_uint_eq(crossings_over(crossings, 11 * SECOND, false, reports, 9), 0);
+    refuse("other", 1, 2000 * SECOND);
+    ck_assert_uint_eq(crossings_over(crossings, 12 * SECOND, false, reports, 9), 0);
+    ck_assert_uint_eq(crossings_over(crossings, 15 * SECOND, false, reports, 9), 1);
+    ck_assert_str_eq(reports[0].scope, "service");
+    ck_assert_int_eq(reports[0].lasted_ns, 0); /* not below 0 */
+    ck_assert_uint_eq(crossings_over(crossings, 20 * SECOND, false, reports, 9), 0);
+    ck_assert_uint_eq(crossings_over(crossings, 2005 * SECOND, false, reports, 9), 1);
+}
+END_TEST
+
+START_TEST(long_names_are_kept_as_the_verdict_shows_them)
+{
+    char scope[SCOPE_NAME_SIZE];
+    memset(scope, 'x', sizeof scope - 1);
+    scope[sizeof scope - 1] = '\0';
+    ck_assert(refuse(scope, 1, 0));
+    ck_assert(!refuse(scope, 1, 0));
+    crossings_over(crossings, 0, true, reports, 1);
+    ck_assert_str_eq(reports[0].scope, scope);
+}
+END_TEST
+
+static Suite *test_suite(void)
+{
+    Suite *suite = suite_create("crossing");
+    TCase *tests = test_case(suite, "crossings");
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_add_test(tests, first_and_later);
+    tcase_add_test(tests, over_when_quiet_and_not_before);
+    tcase_add_test(tests, all_ends_what_is_under_way);
+    tcase_add_test(tests, told_apart_by_limit_scope_and_key);
+    tcase_add_test(tests, the_longest_quiet_come_first);
+    tcase_add_test(tests, room_is_respected);
+    tcase_add_test(tests, one_too_many_ends_the_longest_quiet);
+    tcase_add_test(tests, clients_are_exact_up_to_the_promise);
+    tcase_add_test(tests, clients_are_estimated_beyond);
+    tcase_add_test(tests, clients_without_an_address_are_one);
+    tcase_add_test(tests, a_clock_that_steps_back_only_delays);
+    tcase_add_test(tests, long_names_are_kept_as_the_verdict_shows_them);
+    return suite;
+}
