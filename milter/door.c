@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct door_answer answer_refused(enum limit_id limit, int64_t delay_ns)
+/* All session caps say the same. */
+static struct door_answer answer_refused(int64_t delay_ns)
 {
-    (void)limit; /* all session caps say the same; DESIGN.md, Promised interfaces */
     return (struct door_answer){
         .refused = true,
         .code = "421",
@@ -18,12 +18,14 @@ static struct door_answer answer_refused(enum limit_id limit, int64_t delay_ns)
     };
 }
 
-/* A port in decimal; 0 when there is none. */
+/* A port in decimal digits; 0 when the text is anything else. */
 static uint16_t parse_port(const char *text)
 {
-    char *end;
-    unsigned long port = text ? strtoul(text, &end, 10) : 0;
-    return port >= 1 && port <= UINT16_MAX && *end == '\0' ? (uint16_t)port : 0;
+    size_t digits = text ? strspn(text, "0123456789") : 0;
+    if (digits == 0 || digits > 5 || text[digits] != '\0')
+        return 0;
+    unsigned long port = strtoul(text, NULL, 10);
+    return port <= UINT16_MAX ? (uint16_t)port : 0;
 }
 
 static bool is_wildcard(const struct addr *addr)
@@ -73,21 +75,21 @@ struct door_answer door_connect(const struct door_params *door, struct door_sess
         door->tell(&verdict, &connect->client);
     if (verdict.kind == VERDICT_CONTINUE)
         return (struct door_answer){.refused = false};
-    session->limit = verdict.limit;
+    session->refused = true;
     if (verdict.speak_at == REFUSE_AT_CONNECT)
-        return answer_refused(session->limit, verdict.delay_ns);
+        return answer_refused(verdict.delay_ns);
     session->delay_ns = verdict.delay_ns;
     return (struct door_answer){.refused = false};
 }
 
 struct door_answer door_command(const struct door_params *door, struct door_session *session)
 {
-    if (session->limit == LIMIT_NONE)
+    if (!session->refused)
         return (struct door_answer){.refused = false};
     pthread_mutex_lock(door->lock);
     engine_spoken(door->engine, session->id);
     pthread_mutex_unlock(door->lock);
-    struct door_answer answer = answer_refused(session->limit, session->delay_ns);
+    struct door_answer answer = answer_refused(session->delay_ns);
     session->id = 0;
     session->delay_ns = 0;
     return answer;

@@ -22,9 +22,9 @@ struct door_params {
 
 /* One session of the MTA. All zero to begin with. */
 struct door_session {
-    session_id id;       /* 0: the engine has no record of it */
-    enum limit_id limit; /* that refused it; LIMIT_NONE: it was let in */
-    int64_t delay_ns;    /* still to wait when the refusal is told */
+    session_id id;    /* 0: the engine has no record of it */
+    bool refused;     /* it was not let in */
+    int64_t delay_ns; /* still to wait when that is told */
 };
 
 /* What the MTA says at connect. Texts may be NULL: not every MTA sends every macro. */

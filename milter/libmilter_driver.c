@@ -9,13 +9,15 @@
 
 #include <libmilter/mfapi.h>
 #include <libmilter/mfdef.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* libmilter ends a session that had no callback for this long; a slot is held as long as the MTA holds the session. */
-#define SESSION_TIMEOUT_S (90 * 24 * 3600)
+/* libmilter ends a session that had no callback for this long; a slot is held as long as the MTA holds the session. It
+ * counts in milliseconds in an int, so this is near the most there can be. */
+#define SESSION_TIMEOUT_S (24 * 24 * 3600)
 
 /* The steps that are not needed. What the MTA does not offer to leave out comes, and is answered with "continue". */
 #define STEPS_SKIPPED (SMFIP_NORCPT | SMFIP_NODATA | SMFIP_NOHDRS | SMFIP_NOEOH | SMFIP_NOBODY)
@@ -30,10 +32,27 @@ struct session {
 };
 
 static atomic_uint answering; /* how many of those there are */
+static atomic_uint connections, room = UINT_MAX;
+static atomic_ullong turned_away;
 
 static struct session *session_of(SMFICTX *context)
 {
     return smfi_getpriv(context);
+}
+
+/* The session of a connection that has none yet; NULL when there is no room or no memory for it. */
+static struct session *session_new(SMFICTX *context)
+{
+    struct session *session = NULL;
+
+    if (atomic_fetch_add(&connections, 1) < atomic_load(&room))
+        session = calloc(1, sizeof *session);
+    if (session && smfi_setpriv(context, session) == MI_SUCCESS)
+        return session;
+    free(session);
+    atomic_fetch_sub(&connections, 1);
+    atomic_fetch_add(&turned_away, 1);
+    return NULL;
 }
 
 static sfsistat answer(SMFICTX *context, struct session *session, const struct door_answer *answer)
@@ -76,6 +95,8 @@ static sfsistat on_negotiate(SMFICTX *context, unsigned long actions, unsigned l
 {
     (void)unused2;
     (void)unused3;
+    if (!session_new(context))
+        return SMFIS_REJECT; /* the MTA goes on without us, as when we are down */
     *want_actions = actions & SMFIF_SETSYMLIST;
     *want_steps = steps & STEPS_SKIPPED;
     *want2 = 0;
@@ -97,16 +118,11 @@ static sfsistat on_connect(SMFICTX *context, char *host, _SOCK_ADDR *sockaddr)
     };
 
     (void)host;
-    if (!session) {
-        session = calloc(1, sizeof *session);
-        if (!session || smfi_setpriv(context, session) != MI_SUCCESS) {
-            /* Without memory for a few bytes nothing can be counted; the MTA is told to go on without us. */
-            free(session);
-            return SMFIS_ACCEPT;
-        }
-    }
-    struct door_answer verdict = door_connect(driver.door, &session->door, &connect);
-    return answer(context, session, &verdict);
+    /* An MTA may use the connection for another session after close, without negotiating again. */
+    if (!session && !(session = session_new(context)))
+        return SMFIS_ACCEPT;
+    struct door_answer said = door_connect(driver.door, &session->door, &connect);
+    return answer(context, session, &said);
 }
 
 static sfsistat on_command(SMFICTX *context)
@@ -114,8 +130,8 @@ static sfsistat on_command(SMFICTX *context)
     struct session *session = session_of(context);
     if (!session)
         return SMFIS_CONTINUE;
-    struct door_answer verdict = door_command(driver.door, &session->door);
-    return answer(context, session, &verdict);
+    struct door_answer said = door_command(driver.door, &session->door);
+    return answer(context, session, &said);
 }
 
 static sfsistat on_helo(SMFICTX *context, char *name)
@@ -147,6 +163,7 @@ static sfsistat on_close(SMFICTX *context)
     door_close(driver.door, &session->door);
     if (session->answering)
         atomic_fetch_sub(&answering, 1);
+    atomic_fetch_sub(&connections, 1);
     free(session);
     return SMFIS_CONTINUE;
 }
@@ -179,4 +196,14 @@ bool driver_run(void)
 unsigned driver_answering(void)
 {
     return atomic_load(&answering);
+}
+
+void driver_set_room(unsigned wanted)
+{
+    atomic_store(&room, wanted);
+}
+
+uint64_t driver_turned_away(void)
+{
+    return atomic_load(&turned_away);
 }

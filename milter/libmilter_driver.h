@@ -34,4 +34,11 @@ bool driver_run(void);
 /* Sessions that were refused and that the MTA has not closed yet: their answers may still be on the way. Any thread. */
 unsigned driver_answering(void);
 
+/* So many connections of the MTA are served at once; before the first call any number. Further ones are turned away
+ * when they negotiate, and the MTA goes on as its configuration says. Any thread. */
+void driver_set_room(unsigned wanted);
+
+/* How many were turned away so far. Any thread. */
+uint64_t driver_turned_away(void);
+
 #endif

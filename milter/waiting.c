@@ -66,7 +66,7 @@ void waiting_wait(struct waiting_room *room, int64_t delay_ns)
     delay_ns += until.tv_nsec;
     until.tv_sec += (time_t)(delay_ns / NS_PER_S);
     until.tv_nsec = (long)(delay_ns % NS_PER_S);
-    if (room->taken < room->places) {
+    if (room->places == 0 || room->taken < room->places) {
         room->taken++;
         while (!room->closed && pthread_cond_timedwait(&room->wake, &room->lock, &until) != ETIMEDOUT)
             continue;

@@ -15,6 +15,7 @@
 struct pathway {
     const struct block *block;
     scope_id scope;
+    bool taken; /* some scope takes it */
 };
 
 struct build {
@@ -64,7 +65,7 @@ static int compare_pathways(const void *left, const void *right)
     return order != 0 ? order : a->block->line < b->block->line ? -1 : a->block->line > b->block->line;
 }
 
-static const struct pathway *find_pathway(const struct build *build, const char *name)
+static struct pathway *find_pathway(struct build *build, const char *name)
 {
     size_t low = 0, high = build->pathway_count;
 
@@ -99,10 +100,11 @@ static void check_pathways(struct build *build)
 static void set_pathway(struct build *build, scope_id scope, const struct entry *entry)
 {
     const char *name = entry->values->text;
-    const struct pathway *pathway = find_pathway(build, name);
+    struct pathway *pathway = find_pathway(build, name);
     struct suggestion suggestion;
 
     if (pathway != NULL) {
+        pathway->taken = true;
         rules_set(build->rules, scope, SETTING_PATHWAY, pathway->scope);
         return;
     }
@@ -140,11 +142,17 @@ static void set_scope_block(struct build *build, scope_id scope, const struct bl
 
 static scope_id add_scope(struct build *build, scope_id parent, const struct block *block, const char *title)
 {
+    /* Once memory is short the builder's numbers mean nothing, and so the blocks do not; nothing is built then. */
     scope_id scope = rules_add_scope(build->rules, block->section->scope, parent, title);
 
-    if (scope != RULES_NO_SCOPE)
-        set_scope_block(build, scope, block);
+    set_scope_block(build, scope, block);
     return scope;
+}
+
+static bool is_session_cap(enum setting setting)
+{
+    return setting == SETTING_SERVICE_SESSIONS || setting == SETTING_LISTENER_SESSIONS ||
+           setting == SETTING_CLIENT_SESSIONS;
 }
 
 /* Gives a setting of the rules its value. */
@@ -174,6 +182,9 @@ static void set_setting(struct build *build, scope_id scope, enum setting settin
     }
     if (setting == SETTING_DISCONNECT_DELAY && number > build->config->max_delay_ns)
         WARN(build, line, "%s: %s is cut to max_delay", option->name, text);
+    if (is_session_cap(setting) && number > build->config->session_table_size)
+        WARN(build, line, "%s: only session_table_size = %u sessions can be counted; raise it or write less",
+             option->name, (unsigned)build->config->session_table_size);
     rules_set(build->rules, scope, setting, number);
 }
 
@@ -344,6 +355,10 @@ static void add_service(struct build *build)
     for (const struct block *child = top->blocks; child != NULL; child = child->next)
         if (child->section->id == SECTION_LISTENER)
             add_listener(build, child);
+    for (size_t i = 0; i < build->pathway_count; i++)
+        if (!build->pathways[i].taken)
+            WARN(build, build->pathways[i].block->line, "pathway \"%.100s\" is taken by no listener, listen or peer",
+                 build->pathways[i].block->title);
     if (build->idle_time != NULL)
         WARN(build, build->idle_time->line, "idle_time is not enforced by this version");
 }

@@ -36,7 +36,7 @@ struct config {
     char *pid_file;
     uint32_t session_table_size; /* records, 1 to ENGINE_SESSIONS_MAX */
     uint32_t max_waiting;        /* callbacks that may wait at once, 0 to 10000 */
-    int64_t max_delay_ns;        /* all delays of one callback together, 0 to 30 s */
+    int64_t max_delay_ns;        /* all delays of one callback together, 0 to 29 s */
     bool log_refusals;
     unsigned line[GLOBAL_COUNT]; /* where each was set; 0: nowhere, it is the default */
 

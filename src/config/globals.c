@@ -9,6 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* After so long Sendmail does as if the filter were down. */
+#define SENDMAIL_PATIENCE_NS (10 * INT64_C(1000000000))
+
+#define WRITABLE_BY_OTHERS 0002
+
 struct globals {
     struct config *config;
     const struct scan *scan;
@@ -117,6 +122,22 @@ static const struct entry *find_global(const struct globals *globals, const stru
     return milter != NULL ? block_entry(milter, option->id) : NULL;
 }
 
+/* Values that are in order and yet hardly meant. */
+static void warn_of_globals(const struct globals *globals)
+{
+    const struct config *config = globals->config;
+    const struct entry *delay = find_global(globals, &option_table[OPTION_MAX_DELAY]);
+    const struct entry *socket = find_global(globals, &option_table[OPTION_SOCKET]);
+
+    if (delay != NULL && config->max_delay_ns >= SENDMAIL_PATIENCE_NS)
+        messages_warning(globals->messages, config->path, delay->line,
+                         "max_delay: Sendmail gives up on a filter after 10 s; write less if it is the mail server");
+    if (config->milter_socket != NULL && config->milter_address.kind == SOCKET_UNIX && config->milter_group == NULL &&
+        (config->milter_mode & WRITABLE_BY_OTHERS) == 0)
+        messages_warning(globals->messages, config->path, socket->line,
+                         "socket: without group = \"GROUP\" only processes of this daemon's own group can connect");
+}
+
 void globals_set(struct config *config, const struct scan *scan, struct config_messages *messages)
 {
     struct globals globals = {.config = config, .scan = scan, .messages = messages};
@@ -134,6 +155,7 @@ void globals_set(struct config *config, const struct scan *scan, struct config_m
         else if (option->initial != NULL)
             set_global(&globals, option, option->initial, 0);
     }
+    warn_of_globals(&globals);
     if (config->milter_socket == NULL || config->milter_address.kind == SOCKET_UNIX)
         return;
     for (size_t i = 0; i < sizeof of_unix / sizeof of_unix[0]; i++) {

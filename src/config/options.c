@@ -5,6 +5,8 @@
 
 #include <strings.h>
 
+#include "engine/engine.h"
+
 #define SECONDS(n) ((n)*INT64_C(1000000000))
 #define DAYS(n) SECONDS((n)*INT64_C(86400))
 
@@ -110,7 +112,7 @@ const struct option_row option_table[OPTION_COUNT] = {
                                .target = TO_SETTING,
                                .number = SETTING_REFUSE_PENDING,
                                .text = "Refused sessions of a listener that may await their HELO; more are refused at "
-                                       "connect."},
+                                       "connect. 0: any number."},
     [OPTION_DISCONNECT_DELAY] = {.id = OPTION_DISCONNECT_DELAY,
                                  .name = "disconnect_delay",
                                  .type = TYPE_DURATION,
@@ -124,7 +126,7 @@ const struct option_row option_table[OPTION_COUNT] = {
                           .name = "max_delay",
                           .type = TYPE_DURATION,
                           .where = IN(SECTION_TOP),
-                          .max = SECONDS(30),
+                          .max = SECONDS(29),
                           .initial = "8s",
                           .target = TO_GLOBAL,
                           .number = GLOBAL_MAX_DELAY,
@@ -138,7 +140,7 @@ const struct option_row option_table[OPTION_COUNT] = {
                             .initial = "100",
                             .target = TO_GLOBAL,
                             .number = GLOBAL_MAX_WAITING,
-                            .text = "Callbacks that may wait at once; beyond it nobody waits."},
+                            .text = "Callbacks that may wait at once; beyond it nobody waits. 0: any number."},
     [OPTION_CLIENT_IPV4_PREFIX] = {.id = OPTION_CLIENT_IPV4_PREFIX,
                                    .name = "client_ipv4_prefix",
                                    .type = TYPE_BITS,
@@ -160,7 +162,7 @@ const struct option_row option_table[OPTION_COUNT] = {
                                    .type = TYPE_COUNT,
                                    .where = IN(SECTION_TOP),
                                    .min = 1,
-                                   .max = 16777216,
+                                   .max = ENGINE_SESSIONS_MAX,
                                    .initial = "65536",
                                    .target = TO_GLOBAL,
                                    .number = GLOBAL_SESSION_TABLE_SIZE,

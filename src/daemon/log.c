@@ -16,8 +16,8 @@ static bool to_stderr = true;
 void log_open(bool foreground)
 {
     to_stderr = foreground;
-    if (!foreground)
-        openlog("tidegated", LOG_PID | LOG_NDELAY, LOG_MAIL);
+    /* In the foreground too: libmilter has its say through syslog(3). */
+    openlog("tidegated", LOG_PID, LOG_MAIL);
 }
 
 void log_begin(struct log_line *line)

@@ -18,12 +18,9 @@
 
 #define MIB (1024.0 * 1024.0)
 
-enum mode { MODE_RUN, MODE_TEST, MODE_DUMP };
-
 struct options {
     const char *file;
-    enum mode mode;
-    bool foreground;
+    bool test, dump, foreground;
 };
 
 static const char usage[] = "usage: tidegated [-c FILE] [-f] [-t] [-d] [-V]\n"
@@ -33,7 +30,8 @@ static const char usage[] = "usage: tidegated [-c FILE] [-f] [-t] [-d] [-V]\n"
                             "  -d       print the effective configuration and exit\n"
                             "  -V       print the version and exit\n"
                             "  -h       print this\n"
-                            "SIGUSR1 reloads the configuration, SIGUSR2 logs the counters, SIGTERM stops.\n";
+                            "SIGUSR1 reloads the configuration, SIGUSR2 logs the counters; SIGTERM, SIGINT and\n"
+                            "SIGHUP stop.\n";
 
 static void print_messages(const struct config_messages *messages)
 {
@@ -45,14 +43,23 @@ static void print_messages(const struct config_messages *messages)
         fprintf(stderr, "tidegated: and %zu more\n", told - messages->count);
 }
 
-/* Loads and prints what there is to say. NULL when the file has errors. */
-static struct config *load(const char *file)
+/* In the background what goes wrong before all is well is told on the terminal and in the log: either may be where
+ * somebody looks. */
+static bool tells_log(const struct options *options)
+{
+    return !options->test && !options->dump && !options->foreground;
+}
+
+/* Loads and tells what there is to say. NULL when the file has errors. */
+static struct config *load(const struct options *options, const char *file)
 {
     struct config_messages messages = {.count = 0};
     struct config *config;
 
     config_load(file, &config, &messages);
     print_messages(&messages);
+    if (tells_log(options))
+        server_log_messages(&messages);
     messages_clear(&messages);
     return config;
 }
@@ -72,12 +79,10 @@ static int dump_config(const struct config *config)
     return config_dump(config, stdout) && fflush(stdout) == 0 ? EX_OK : EX_IOERR;
 }
 
-/* In the background an error before all is well goes to the terminal and to the log: either may be where somebody
- * looks. */
 static int fail(const struct options *options, int status, const char *error)
 {
     fprintf(stderr, "tidegated: %s\n", error);
-    if (!options->foreground)
+    if (tells_log(options))
         log_event(LOG_ERR, "failed", error);
     process_remove_pid_file();
     return status;
@@ -97,10 +102,9 @@ static int run(const struct options *options, struct config *config, const char 
 {
     char error[PROCESS_ERROR_SIZE];
 
-    server_block_signals();
     if (!options->foreground && !process_background(EX_OSERR, error))
         return fail(options, EX_OSERR, error);
-    log_open(options->foreground);
+    server_block_signals();
     if (!options->foreground && !process_pid_file(config->pid_file, error))
         return fail(options, EX_OSERR, error);
     if (!server_open(&config, path, error))
@@ -124,10 +128,10 @@ static int parse_options(int argc, char **argv, struct options *options)
             options->foreground = true;
             break;
         case 't':
-            options->mode = MODE_TEST;
+            options->test = true;
             break;
         case 'd':
-            options->mode = MODE_DUMP;
+            options->dump = true;
             break;
         case 'V':
             puts("tidegated " PACKAGE_VERSION);
@@ -144,27 +148,45 @@ static int parse_options(int argc, char **argv, struct options *options)
         fprintf(stderr, "tidegated: %s: no argument is expected here\n%s", argv[optind], usage);
         return EX_USAGE;
     }
+    if (options->test && options->dump) {
+        fputs("tidegated: -t and -d do not go together\n", stderr);
+        return EX_USAGE;
+    }
     return -1;
+}
+
+/* The file by a path that holds in any directory. Links stay links: a reload follows them anew. */
+static bool absolute_path(const char *file, char out[PATH_MAX])
+{
+    char directory[PATH_MAX] = "";
+    int length;
+
+    if (file[0] != '/' && !getcwd(directory, sizeof directory))
+        return false;
+    length = snprintf(out, PATH_MAX, file[0] == '/' ? "%s%s" : "%s/%s", directory, file);
+    return length >= 0 && length < PATH_MAX;
 }
 
 int main(int argc, char **argv)
 {
-    struct options options = {.file = CONFIG_DEFAULT_PATH, .mode = MODE_RUN};
+    struct options options = {.file = CONFIG_DEFAULT_PATH};
+    char path[PATH_MAX];
+
+    process_keep_streams();
     int status = parse_options(argc, argv, &options);
     if (status >= 0)
         return status;
-
-    struct config *config = load(options.file);
-    if (!config)
-        return EX_CONFIG;
-    if (options.mode == MODE_RUN) {
-        /* In the background the directory changes, and a reload must find the same file. */
-        char *path = realpath(options.file, NULL);
-        status = run(&options, config, path ? path : options.file);
-        free(path);
+    log_open(!tells_log(&options));
+    if (options.test || options.dump) {
+        struct config *config = load(&options, options.file);
+        if (!config)
+            return EX_CONFIG;
+        status = options.test ? test_config(config, options.file) : dump_config(config);
+        config_free(&config);
         return status;
     }
-    status = options.mode == MODE_TEST ? test_config(config, options.file) : dump_config(config);
-    config_free(&config);
-    return status;
+    if (!absolute_path(options.file, path))
+        return fail(&options, EX_OSERR, "the path of the configuration file is too long");
+    struct config *config = load(&options, path);
+    return config ? run(&options, config, path) : EX_CONFIG;
 }

@@ -37,6 +37,17 @@ int64_t process_now(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+void process_keep_streams(void)
+{
+    int null;
+
+    do
+        null = open("/dev/null", O_RDWR);
+    while (null >= 0 && null <= 2);
+    if (null > 2)
+        close(null);
+}
+
 bool process_random(uint64_t seed[2])
 {
     return getentropy(seed, 2 * sizeof seed[0]) == 0;
@@ -90,12 +101,11 @@ void process_ready(void)
 {
     if (ready_pipe < 0)
         return;
-    int null = open("/dev/null", O_RDWR);
+    int null = open("/dev/null", O_RDWR); /* above 2: process_keep_streams() */
     if (null >= 0) {
         for (int stream = 0; stream <= 2; stream++)
             dup2(null, stream);
-        if (null > 2)
-            close(null);
+        close(null);
     }
     /* Whoever waited may be gone; that is no reason to stop. */
     while (write(ready_pipe, "", 1) < 0 && errno == EINTR)
@@ -113,21 +123,54 @@ static void make_directory_of(const char *path)
     free(directory);
 }
 
+/* Opens and locks the pid file; -1 when that fails. The daemon that held it may remove it while we wait to lock it:
+ * what is locked then is no longer the file of that name, and the next try makes a new one. */
+static int lock_pid_file(const char *path)
+{
+    for (;;) {
+        struct stat locked, named;
+        int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+        if (file < 0)
+            return -1;
+        if (flock(file, LOCK_EX | LOCK_NB) < 0) {
+            int cause = errno;
+            close(file);
+            errno = cause;
+            return -1;
+        }
+        if (fstat(file, &locked) == 0 && stat(path, &named) == 0 && locked.st_dev == named.st_dev &&
+            locked.st_ino == named.st_ino)
+            return file;
+        close(file);
+    }
+}
+
+/* Empty, or digits and a line end: nothing that anybody would miss. */
+static bool holds_pid(int file)
+{
+    char text[32];
+    ssize_t length = read(file, text, sizeof text);
+
+    for (ssize_t i = 0; i < length; i++)
+        if (!strchr("0123456789\n", text[i]) || text[i] == '\0')
+            return false;
+    return length >= 0 && length < (ssize_t)sizeof text;
+}
+
 bool process_pid_file(const char *path, char error[PROCESS_ERROR_SIZE])
 {
     make_directory_of(path);
-    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int file = lock_pid_file(path);
     if (file < 0)
-        return fail(error, "pid_file", path, strerror(errno));
-    if (flock(file, LOCK_EX | LOCK_NB) < 0) {
-        bool running = errno == EWOULDBLOCK;
-        const char *why = running ? "another tidegated is running" : strerror(errno);
+        return fail(error, "pid_file", path, errno == EWOULDBLOCK ? "another tidegated is running" : strerror(errno));
+    if (!holds_pid(file)) {
         close(file);
-        return fail(error, "pid_file", path, why);
+        return fail(error, "pid_file", path, "holds something else than a pid; remove it or choose another path");
     }
     char text[24];
     int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    if (ftruncate(file, 0) < 0 || write(file, text, (size_t)length) != length) {
+    if (ftruncate(file, 0) < 0 || pwrite(file, text, (size_t)length, 0) != length) {
         int cause = errno;
         close(file);
         unlink(path);
@@ -194,8 +237,8 @@ uint64_t process_raise_descriptors(uint64_t wanted)
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return 0;
-    if (limit.rlim_cur >= wanted)
-        return limit.rlim_cur;
+    if (limit.rlim_max > wanted)
+        wanted = limit.rlim_max;
     more = (struct rlimit){.rlim_cur = wanted, .rlim_max = limit.rlim_max > wanted ? limit.rlim_max : wanted};
     /* More than the hard limit takes a right that we may not have; then what there is. */
     if (setrlimit(RLIMIT_NOFILE, &more) < 0) {

@@ -2,7 +2,8 @@
  * process.h: what a daemon needs of the system: the way into the background, its pid file, its unix socket's path and
  * rights, room for descriptors, time and randomness. Errors come back as one line of text, for the caller to print.
  *
- * Threads: all of this is for the main thread, before others run, but process_now().
+ * Threads: process_now() is for any thread, process_release_memory() for one at a time, everything else for the main
+ * thread before others run.
  */
 #ifndef DAEMON_PROCESS_H
 #define DAEMON_PROCESS_H
@@ -16,6 +17,9 @@
 
 /* Nanoseconds of the monotonic clock. */
 int64_t process_now(void);
+
+/* Makes sure that descriptors 0 to 2 are open, as whatever is opened next would else be taken for a standard stream. */
+void process_keep_streams(void);
 
 /* Fills a seed from the kernel's random numbers. False when it has none. */
 bool process_random(uint64_t seed[2]);
@@ -33,7 +37,8 @@ bool process_background(int failed_status, char error[PROCESS_ERROR_SIZE]);
 void process_ready(void);
 
 /* Writes the pid to `path` and locks the file as long as this process lives, making the last directory of the path if
- * it is missing. False when another process holds it, or it cannot be written. */
+ * it is missing. False when another process holds it, when it holds something else than a pid, or when it cannot be
+ * written. */
 bool process_pid_file(const char *path, char error[PROCESS_ERROR_SIZE]);
 
 /* Removes the pid file that process_pid_file() wrote, if any. */
@@ -49,7 +54,7 @@ bool process_own_socket(const char *path, const gid_t *group, mode_t mode, char 
 /* Gives memory that was freed back to the system, where the C library can: what reading a large configuration took. */
 void process_release_memory(void);
 
-/* Asks for `wanted` descriptors. Returns how many there are. */
+/* Asks for at least `wanted` descriptors and for whatever is granted without asking. Returns how many there are. */
 uint64_t process_raise_descriptors(uint64_t wanted);
 
 #endif

@@ -32,6 +32,8 @@
 /* Descriptors besides those of sessions: sockets, logs, libraries. */
 #define DESCRIPTORS_SPARE 64
 
+#define LOSSES_INTERVAL_NS INT64_C(60000000000)
+
 /* How long a stop waits for the answers of refused sessions to arrive. */
 #define STOP_GRACE_NS INT64_C(1000000000)
 
@@ -48,11 +50,15 @@ static struct server {
     struct config *config;
     char *path;
     atomic_bool log_refusals;
+    atomic_bool stopped; /* the last lines are written: libmilter's threads have no more to say */
     pthread_t milter_thread;
     int milter_ended[2]; /* pipe: a byte when libmilter has returned */
     bool milter_failed;  /* it gave up by itself; written before that byte */
     struct event_base *base;
     bool stopping;
+    uint64_t unfollowed;  /* what log_losses() has still to tell, and when it may */
+    uint64_t turned_away; /* driver_turned_away() when that was told */
+    int64_t losses_next;
     int64_t stop_by; /* process_now() when nobody is waited for any more */
 } server = {.lock = PTHREAD_MUTEX_INITIALIZER, .milter_ended = {-1, -1}};
 
@@ -73,7 +79,7 @@ static void log_over(const struct crossing_report *report)
     log_text(&line, "limit", limit_name(report->limit));
     log_text(&line, "scope", report->scope);
     log_client(&line, &report->client);
-    log_number(&line, "refused", report->refused);
+    log_number(&line, report->limit == LIMIT_SESSION_TABLE ? "untracked" : "refused", report->refused);
     log_number(&line, "clients", report->clients);
     log_seconds(&line, "lasted", report->lasted_ns);
     log_text(&line, "action", "over");
@@ -84,9 +90,7 @@ static void tell_verdict(const struct verdict *verdict, const struct addr *clien
 {
     struct log_line line;
 
-    if (verdict->evicted.limit != LIMIT_NONE)
-        log_over(&verdict->evicted);
-    if (!verdict->crossing && !atomic_load(&server.log_refusals))
+    if ((!verdict->crossing && !atomic_load(&server.log_refusals)) || atomic_load(&server.stopped))
         return;
     log_begin(&line);
     log_text(&line, "limit", limit_name(verdict->limit));
@@ -116,6 +120,37 @@ static void log_crossings_over(bool all)
         for (size_t i = 0; i < count; i++)
             log_over(&reports[i]);
     } while (count == CHUNK);
+}
+
+/* Once a minute at most, as long as there is something to tell: sessions that no crossing follows have no line of their
+ * own. */
+static void log_losses(void)
+{
+    struct log_line line;
+
+    pthread_mutex_lock(&server.lock);
+    server.unfollowed += engine_crossings_unfollowed(server.engine);
+    pthread_mutex_unlock(&server.lock);
+    uint64_t turned_away = driver_turned_away();
+    if ((server.unfollowed == 0 && turned_away == server.turned_away) || process_now() < server.losses_next)
+        return;
+    server.losses_next = process_now() + LOSSES_INTERVAL_NS;
+    if (server.unfollowed > 0) {
+        log_begin(&line);
+        log_text(&line, "event", "unlogged_refusals");
+        log_number(&line, "refused", server.unfollowed);
+        log_text(&line, "text", "so many clients were refused at once that not each got a line");
+        log_send(&line, LOG_NOTICE);
+    }
+    if (turned_away > server.turned_away) {
+        log_begin(&line);
+        log_text(&line, "event", "few_descriptors");
+        log_number(&line, "turned_away", turned_away - server.turned_away);
+        log_text(&line, "text", "connections of the MTA found no free descriptor: raise the limit on open files");
+        log_send(&line, LOG_WARNING);
+    }
+    server.unfollowed = 0;
+    server.turned_away = turned_away;
 }
 
 static void log_counters(void)
@@ -175,6 +210,22 @@ static void swap_rules(struct tally *next)
     engine_retired_free(&next);
 }
 
+void server_log_messages(const struct config_messages *messages)
+{
+    struct log_line line;
+
+    for (size_t i = 0; i < messages->count; i++) {
+        bool error = messages->list[i].severity == MESSAGE_ERROR;
+        log_event(error ? LOG_ERR : LOG_WARNING, error ? "config_error" : "config_warning", messages->list[i].text);
+    }
+    if (messages->errors + messages->warnings > messages->count) {
+        log_begin(&line);
+        log_text(&line, "event", "config_error");
+        log_number(&line, "more", messages->errors + messages->warnings - messages->count);
+        log_send(&line, LOG_ERR);
+    }
+}
+
 static void reload(void)
 {
     struct config_messages messages = {.count = 0};
@@ -183,10 +234,7 @@ static void reload(void)
     char text[MESSAGE_SIZE];
     bool loaded = config_load(server.path, &next, &messages);
 
-    for (size_t i = 0; i < messages.count; i++) {
-        bool error = messages.list[i].severity == MESSAGE_ERROR;
-        log_event(error ? LOG_ERR : LOG_WARNING, error ? "config_error" : "config_warning", messages.list[i].text);
-    }
+    server_log_messages(&messages);
     if (loaded && config_needs_restart(server.config, next, text)) {
         log_event(LOG_ERR, "config_error", text);
         loaded = false;
@@ -264,6 +312,7 @@ static void on_tick(evutil_socket_t descriptor, short what, void *data)
     (void)what;
     (void)data;
     log_crossings_over(false);
+    log_losses();
 }
 
 static void on_milter_ended(evutil_socket_t descriptor, short what, void *data)
@@ -399,12 +448,15 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
     return false;
 }
 
-static void check_descriptors(void)
+/* Each session of the MTA takes a descriptor. Those that find none are turned away before libmilter runs out: it would
+ * try again without a pause. */
+static void raise_descriptors(void)
 {
     uint64_t wanted = (uint64_t)server.config->session_table_size + DESCRIPTORS_SPARE;
     uint64_t granted = process_raise_descriptors(wanted);
     struct log_line line;
 
+    driver_set_room(granted > DESCRIPTORS_SPARE ? (unsigned)(granted - DESCRIPTORS_SPARE) : 1);
     if (granted >= wanted)
         return;
     log_begin(&line);
@@ -426,14 +478,21 @@ static bool start(void)
     return ok && pthread_create(&server.milter_thread, NULL, run_milter, NULL) == 0;
 }
 
+static void remove_socket(void)
+{
+    if (server.config->milter_address.kind == SOCKET_UNIX)
+        unlink(server.config->milter_address.path);
+}
+
 bool server_run(void (*ready)(void))
 {
     struct log_line line;
     sigset_t set;
 
-    check_descriptors();
+    raise_descriptors();
     if (!start()) {
-        log_event(LOG_ERR, "failed", strerror(errno));
+        log_event(LOG_ERR, "failed", "no thread, pipe or event loop to be had");
+        remove_socket();
         return false;
     }
     /* In this thread alone: the kernel then has nobody else to give them to. */
@@ -442,9 +501,9 @@ bool server_run(void (*ready)(void))
     ready();
     event_base_dispatch(server.base);
 
+    atomic_store(&server.stopped, true);
     log_crossings_over(true);
-    if (server.config->milter_address.kind == SOCKET_UNIX)
-        unlink(server.config->milter_address.path);
+    remove_socket();
     log_begin(&line);
     log_text(&line, "event", server.milter_failed ? "failed" : "stopped");
     if (server.milter_failed)

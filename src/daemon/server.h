@@ -14,6 +14,9 @@
  * anything that may start a thread. */
 void server_block_signals(void);
 
+/* Logs what there is to say of a configuration file. */
+void server_log_messages(const struct config_messages *messages);
+
 /*
  * Makes the engine of the configuration and opens the milter's socket. `path` is read again at each reload and must
  * mean the same file whatever the process's directory. On success the server owns *config (and sets it to NULL) and
@@ -26,7 +29,8 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
  * threads when it returns, so the process is expected to exit. */
 bool server_run(void (*ready)(void));
 
-/* Bytes that the daemon's memory comes to with every table full, and how many more a reload takes for its time. */
+/* Bytes that the daemon's memory comes to with every table full, and how many more the counters of new rules take
+ * during a reload. */
 struct server_memory {
     uint64_t full, reload;
 };

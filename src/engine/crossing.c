@@ -34,6 +34,7 @@ struct crossings {
     uint32_t used;
     uint32_t free;
     uint32_t quietest, busiest;
+    uint64_t unfollowed;
     uint32_t buckets[BUCKETS];
     struct crossing items[CROSSINGS_MAX];
 };
@@ -138,7 +139,7 @@ static void end(struct crossings *crossings, uint32_t number, struct crossing_re
 }
 
 bool crossings_refused(struct crossings *crossings, enum limit_id limit, const char *scope, const struct prefix *key,
-                       const struct addr *client, int64_t now, struct crossing_report *evicted)
+                       const struct addr *client, int64_t now)
 {
     const struct prefix nobody = {0};
     uint64_t words[] = {hash_bytes(crossings->seed, scope, strlen(scope)), limit,
@@ -146,15 +147,16 @@ bool crossings_refused(struct crossings *crossings, enum limit_id limit, const c
     uint64_t hash = hash_bytes(crossings->seed, words, sizeof words);
     uint32_t *bucket = &crossings->buckets[hash % BUCKETS], number = *bucket;
 
-    evicted->limit = LIMIT_NONE;
     /* 64 bits under a secret key are as good as the key itself. */
     while (number != NONE && crossings->items[number].hash != hash)
         number = crossings->items[number].bucket_next;
     bool first = number == NONE;
     if (first) {
-        if (crossings->free == NONE)
-            end(crossings, crossings->quietest, evicted);
         number = crossings->free;
+        if (number == NONE) {
+            crossings->unfollowed++;
+            return false;
+        }
         struct crossing *crossing = &crossings->items[number];
         crossings->free = crossing->bucket_next;
         crossings->used++;
@@ -185,5 +187,12 @@ size_t crossings_over(struct crossings *crossings, int64_t now, bool all, struct
     while (count < room && crossings->quietest != NONE &&
            (all || now - crossings->items[crossings->quietest].last >= ENGINE_CROSSING_QUIET_NS))
         end(crossings, crossings->quietest, &out[count++]);
+    return count;
+}
+
+uint64_t crossings_unfollowed(struct crossings *crossings)
+{
+    uint64_t count = crossings->unfollowed;
+    crossings->unfollowed = 0;
     return count;
 }

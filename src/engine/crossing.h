@@ -9,7 +9,7 @@
 
 #include "event.h"
 
-/* So many are followed at once; one more takes the place of the one that has been quiet the longest. */
+/* So many are followed at once. What is refused beyond that is counted, by crossings_unfollowed(). */
 #define CROSSINGS_MAX 1000
 
 struct crossings;
@@ -20,11 +20,13 @@ size_t crossings_bytes(void);
 
 /*
  * `client` was refused by that limit. `key` is the client as a limit per client counts it, NULL for the cap of a scope.
- * Returns true when this is the first refusal of a crossing; *evicted then tells of one that had to make room
- * (LIMIT_NONE: none had to).
+ * Returns true when this is the first refusal of a crossing that is followed from here on.
  */
 bool crossings_refused(struct crossings *crossings, enum limit_id limit, const char *scope, const struct prefix *key,
-                       const struct addr *client, int64_t now, struct crossing_report *evicted);
+                       const struct addr *client, int64_t now);
+
+/* Refusals that belong to no crossing, because there was no room for one, since this was last asked. */
+uint64_t crossings_unfollowed(struct crossings *crossings);
 
 /* Ends crossings: those that have been quiet for long enough, or `all`. Writes at most `room`, the longest quiet first,
  * and returns how many. */

@@ -175,8 +175,7 @@ static void fill_verdict(struct engine *engine, const struct full *full, const s
     verdict->max = full->max;
     rules_scope_name(tally_rules(engine->current), full->scope, verdict->scope);
     const struct prefix *key = full->limit == LIMIT_CLIENT_SESSIONS ? &full->client : NULL;
-    verdict->crossing =
-        crossings_refused(engine->crossings, full->limit, verdict->scope, key, client, now, &verdict->evicted);
+    verdict->crossing = crossings_refused(engine->crossings, full->limit, verdict->scope, key, client, now);
 }
 
 void engine_connect(struct engine *engine, const struct connect_event *event, int64_t now, session_id *id,
@@ -191,7 +190,6 @@ void engine_connect(struct engine *engine, const struct connect_event *event, in
     verdict->limit = LIMIT_NONE;
     verdict->crossing = false;
     verdict->delay_ns = 0;
-    verdict->evicted.limit = LIMIT_NONE;
 
     rules_resolve(tally_rules(engine->current), &facts, &chain);
     struct full full = tally_find_full(engine->current, &chain, &facts.client);
@@ -237,6 +235,11 @@ bool engine_close(struct engine *engine, session_id id)
 size_t engine_crossings_over(struct engine *engine, int64_t now, bool all, struct crossing_report *out, size_t room)
 {
     return crossings_over(engine->crossings, now, all, out, room < ENGINE_BATCH ? room : ENGINE_BATCH);
+}
+
+uint64_t engine_crossings_unfollowed(struct engine *engine)
+{
+    return crossings_unfollowed(engine->crossings);
 }
 
 struct tally *engine_reload_begin(const struct engine *engine, struct rules **rules)

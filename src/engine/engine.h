@@ -38,7 +38,7 @@ struct engine *engine_new(const struct engine_params *params, struct rules **rul
 void engine_free(struct engine **engine);
 
 /* Bytes that an engine with `session_records` and these rules will hold once every table is full, the rules included.
- * During a reload it is twice `per_rules` more, at most. */
+ * During a reload it is `per_rules` of the new rules more. */
 struct engine_memory {
     size_t sessions;  /* records of sessions, and the crossings */
     size_t per_rules; /* the rule set and the counters under it */
@@ -68,6 +68,10 @@ bool engine_close(struct engine *engine, session_id id);
  * most `room` of them to `out` and returns how many; call it once a second or so, again at once when it filled `out`.
  */
 size_t engine_crossings_over(struct engine *engine, int64_t now, bool all, struct crossing_report *out, size_t room);
+
+/* Refusals since the last call that no crossing follows, as too many limits and clients are crossed at once
+ * (CROSSINGS_MAX): their verdicts say `crossing = false`, so a log owes its reader their number. */
+uint64_t engine_crossings_unfollowed(struct engine *engine);
 
 /*
  * A change of rules, in steps, so that the lock is never held for long:

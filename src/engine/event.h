@@ -31,7 +31,7 @@ struct connect_event {
 
 /* A limit that has stopped refusing. */
 struct crossing_report {
-    enum limit_id limit; /* LIMIT_NONE: there is none to report */
+    enum limit_id limit;
     char scope[SCOPE_NAME_SIZE];
     struct prefix client; /* a limit per client: which; otherwise family ADDR_NONE */
     uint64_t refused;     /* sessions, since the crossing */
@@ -45,13 +45,12 @@ enum verdict_kind { VERDICT_CONTINUE, VERDICT_REFUSE };
 struct verdict {
     enum verdict_kind kind;
     enum refuse_at speak_at; /* VERDICT_REFUSE: at once, or at the first callback that can carry the text */
-    enum limit_id limit;     /* LIMIT_NONE when nothing was crossed; the fields down to `evicted` are then not set */
+    enum limit_id limit;     /* LIMIT_NONE when nothing was crossed; the fields below are then not set */
     bool crossing;           /* the first refusal by this limit, in this scope, for this key, since it was last over */
-    char scope[SCOPE_NAME_SIZE];    /* of the limit */
-    struct prefix client;           /* the client as the limit counts it (for a scope's cap: its whole address) */
-    uint32_t count, max;            /* sessions in at the moment of the refusal, and the cap */
-    int64_t delay_ns;               /* to wait before the refusal is told, 0 or more */
-    struct crossing_report evicted; /* a crossing that had to make room for this one; its limit is LIMIT_NONE if none */
+    char scope[SCOPE_NAME_SIZE]; /* of the limit */
+    struct prefix client;        /* the client as the limit counts it (for a scope's cap: its whole address) */
+    uint32_t count, max;         /* sessions in at the moment of the refusal, and the cap */
+    int64_t delay_ns;            /* to wait before the refusal is told, 0 or more */
 };
 
 #endif

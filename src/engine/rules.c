@@ -9,12 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a setting is where no scope gives it (the caps are 0: none). */
-static const int64_t setting_default[SETTING_COUNT] = {
-    [SETTING_REFUSE_AT] = REFUSE_AT_HELO,
-    [SETTING_REFUSE_PENDING] = 20,
-};
-
 static int compare_u64(uint64_t a, uint64_t b)
 {
     return (a > b) - (a < b);
@@ -117,7 +111,7 @@ static const struct settings *lookup_level(const struct lookup *lookup, enum set
 static int64_t lookup_value(const struct lookup *lookup, enum setting setting)
 {
     const struct settings *level = lookup_level(lookup, setting);
-    return level ? level->value[setting] : setting_default[setting];
+    return level ? level->value[setting] : 0;
 }
 
 void rules_resolve(const struct rules *rules, const struct session_facts *facts, struct chain *chain)

@@ -32,7 +32,7 @@ typedef uint32_t scope_id;
 enum refuse_at { REFUSE_AT_HELO, REFUSE_AT_CONNECT };
 
 /* What a scope's block can set. Where it may stand is in brackets; everything but the caps falls back from the most
- * specific scope that sets it to the service. */
+ * specific scope that sets it to the service. What nobody sets is 0. */
 enum setting {
     SETTING_SERVICE_SESSIONS,  /* [service, listener] sessions, 0 to UINT32_MAX; 0: no cap. One counter for the service:
                                   of several values the smallest that is not 0 holds */
@@ -41,7 +41,8 @@ enum setting {
     SETTING_CLIENT_SESSIONS,   /* [all] `max` of this scope's `limit client_sessions`; sessions, 0: no cap */
     SETTING_PATHWAY,           /* [listener, listen, peer] scope_id of a pathway */
     SETTING_REFUSE_AT,         /* [all] enum refuse_at */
-    SETTING_REFUSE_PENDING,    /* [service, listener] refused sessions that may await their HELO, a listener */
+    SETTING_REFUSE_PENDING,    /* [service, listener] refused sessions that may await their HELO, a listener;
+                                  0: any number */
     SETTING_DISCONNECT_DELAY,  /* [all] nanoseconds */
     SETTING_COUNT
 };

@@ -23,21 +23,18 @@ struct rules_builder {
     bool no_memory;
 };
 
-/* Makes room for one more item; false, and remembered, when memory is short. */
-static bool make_room(struct rules_builder *builder, void *items_pointer, size_t count, size_t *room, size_t size)
+/* `items` with room for one more; NULL, and remembered, when memory is short. */
+static void *make_room(struct rules_builder *builder, void *items, size_t count, size_t *room, size_t size)
 {
-    void **items = items_pointer;
-    if (count == *room) {
-        size_t wanted = *room ? *room * 2 : 16;
-        void *grown = wanted < UINT32_MAX ? realloc(*items, wanted * size) : NULL;
-        if (!grown) {
-            builder->no_memory = true;
-            return false;
-        }
-        *items = grown;
+    if (count < *room)
+        return items;
+    size_t wanted = *room ? *room * 2 : 16;
+    void *grown = wanted < UINT32_MAX ? realloc(items, wanted * size) : NULL;
+    if (grown)
         *room = wanted;
-    }
-    return true;
+    else
+        builder->no_memory = true;
+    return grown;
 }
 
 static char *copy_text(struct rules_builder *builder, const char *text)
@@ -100,8 +97,11 @@ scope_id rules_add_scope(struct rules_builder *builder, enum scope_kind kind, sc
     if (builder->no_memory)
         return RULES_SERVICE;
     assert(parent_fits(builder, kind, parent));
-    if (!make_room(builder, &builder->scopes, builder->scope_count, &builder->scope_room, sizeof *builder->scopes))
+    struct scope *scopes =
+        make_room(builder, builder->scopes, builder->scope_count, &builder->scope_room, sizeof *scopes);
+    if (!scopes)
         return RULES_SERVICE;
+    builder->scopes = scopes;
     scope_id id = (scope_id)builder->scope_count++;
     builder->scopes[id] = (struct scope){.kind = kind, .parent = parent, .title = copy_text(builder, title)};
     if (kind == SCOPE_LISTEN && !builder->scopes[parent].has_listen) {
@@ -151,8 +151,12 @@ void rules_add_prefix(struct rules_builder *builder, scope_id peer, const struct
     if (!usable(builder, peer))
         return;
     assert(builder->scopes[peer].kind == SCOPE_PEER);
-    if (make_room(builder, &builder->blocks, builder->block_count, &builder->block_room, sizeof *builder->blocks))
-        builder->blocks[builder->block_count++] = (struct block){*prefix, peer};
+    struct block *blocks =
+        make_room(builder, builder->blocks, builder->block_count, &builder->block_room, sizeof *blocks);
+    if (!blocks)
+        return;
+    builder->blocks = blocks;
+    builder->blocks[builder->block_count++] = (struct block){*prefix, peer};
 }
 
 void rules_set_client_prefix(struct rules_builder *builder, unsigned ipv4_bits, unsigned ipv6_bits)
@@ -284,14 +288,19 @@ static bool check_pathways(struct build *build)
 static bool index_listens(struct build *build)
 {
     struct rules *rules = build->rules;
+    size_t listens = 0, names = 0;
 
-    rules->listens = reserve(rules->scope_count, sizeof *rules->listens);
-    rules->names = reserve(rules->scope_count, sizeof *rules->names);
+    for (scope_id i = 0; i < rules->scope_count; i++) {
+        listens += rules->scopes[i].kind == SCOPE_LISTEN;
+        names += rules->scopes[i].daemon_name != NULL;
+    }
+    rules->listens = reserve(listens, sizeof *rules->listens);
+    rules->names = reserve(names, sizeof *rules->names);
     if (!rules->listens || !rules->names)
         return fail_memory(build);
     for (scope_id i = 0; i < rules->scope_count; i++) {
         const struct scope *scope = &rules->scopes[i];
-        if (scope->kind == SCOPE_LISTENER && scope->daemon_name) {
+        if (scope->daemon_name) {
             rules->names[rules->name_count++] = (struct name_key){rules_name_hash(scope->daemon_name), i};
         } else if (scope->kind == SCOPE_LISTEN) {
             scope_id owner = rules->scopes[scope->parent].daemon_name ? scope->parent : RULES_NO_SCOPE;
@@ -382,7 +391,7 @@ static bool index_parent(struct build *build, const struct placed_block *blocks,
         const struct block *block = &blocks[i].block;
         while (stack.depth > 0 && !prefix_contains(&stack.levels[stack.depth - 1].prefix, &block->prefix.addr))
             stack.depth--;
-        uint32_t enclosing = stack.depth > 0 ? stack.levels[stack.depth - 1].layer : LPM_NONE, layer;
+        uint32_t enclosing = stack.depth > 0 ? stack.levels[stack.depth - 1].layer : LPM_NONE, layer = LPM_NONE;
         ok = add_layer(build, last, block->peer, enclosing, &layer, room);
         if (!ok)
             break;

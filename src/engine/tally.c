@@ -97,7 +97,7 @@ struct full tally_find_full(const struct tally *tally, const struct chain *chain
 
 bool tally_may_pend(const struct tally *tally, const struct chain *chain)
 {
-    return tally->counters[chain->listener].pending < chain->refuse_pending;
+    return chain->refuse_pending == 0 || tally->counters[chain->listener].pending < chain->refuse_pending;
 }
 
 void tally_take(struct tally *tally, uint32_t number, const struct chain *chain, const struct addr *client)

@@ -175,7 +175,7 @@ static void find_chain(const struct plain_rules *rules, const struct plain_facts
             chain->scopes[chain->count++] = candidates[i];
 
     chain->refuse_at = value_of(&place, SETTING_REFUSE_AT, REFUSE_AT_HELO);
-    chain->refuse_pending = value_of(&place, SETTING_REFUSE_PENDING, 20);
+    chain->refuse_pending = value_of(&place, SETTING_REFUSE_PENDING, 0);
     chain->delay = value_of(&place, SETTING_DISCONNECT_DELAY, 0);
     chain->client_cap = value_of(&place, SETTING_CLIENT_SESSIONS, 0);
     chain->client_scope = facts->client.family ? find_giver(&place, SETTING_CLIENT_SESSIONS) : PLAIN_NONE;
@@ -352,16 +352,12 @@ static void cross(struct model *model, const struct prefix *key, const struct ad
             strcmp(other->scope, verdict->scope) == 0)
             crossing = other;
     }
-    verdict->crossing = !crossing;
+    verdict->crossing = !crossing && model->crossing_count < MODEL_CROSSINGS;
+    if (!crossing && !verdict->crossing) {
+        model->unfollowed++;
+        return;
+    }
     if (!crossing) {
-        if (model->crossing_count == MODEL_CROSSINGS) {
-            struct model_crossing *gone = longest_quiet(model);
-            verdict->evicted.limit = gone->limit;
-            verdict->evicted.refused = gone->refused;
-            verdict->evicted.client = gone->client;
-            memcpy(verdict->evicted.scope, gone->scope, sizeof gone->scope);
-            model_end(model, gone);
-        }
         crossing = &model->crossings[model->crossing_count++];
         memset(crossing, 0, sizeof *crossing);
         crossing->limit = verdict->limit;
@@ -410,7 +406,7 @@ struct model_session *model_connect(struct model *model, const struct plain_fact
     if (full != PLAIN_NONE) {
         verdict->kind = VERDICT_REFUSE;
         verdict->delay_ns = chain.delay;
-        pending = chain.refuse_at == REFUSE_AT_HELO && room && counts.pending[chain.listener] < chain.refuse_pending;
+        pending = chain.refuse_at == REFUSE_AT_HELO && room && (chain.refuse_pending == 0 || counts.pending[chain.listener] < chain.refuse_pending);
         verdict->speak_at = pending ? REFUSE_AT_HELO : REFUSE_AT_CONNECT;
     } else if (!room) { /* let in, uncounted, told */
         full = 0;

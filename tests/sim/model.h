@@ -49,6 +49,7 @@ struct model {
     struct model_crossing crossings[MODEL_CROSSINGS];
     uint32_t crossing_count;
     uint64_t refusals;
+    uint64_t unfollowed; /* refusals that found no room for their crossing */
 };
 
 void model_init(struct model *model, const struct plain_rules *rules, uint32_t records);

@@ -28,7 +28,7 @@ enum reload { RELOAD_NONE, RELOAD_BEGUN, RELOAD_DERIVED };
 
 struct stats {
     uint64_t let_in, untracked, refused[LIMIT_SESSION_TABLE + 1], at_helo, at_connect, spoken, closed, stale;
-    uint64_t reloads, reload_steps, reloads_in_pieces, over, evicted, jumps, worlds;
+    uint64_t reloads, reload_steps, reloads_in_pieces, over, unfollowed, jumps, worlds;
 };
 
 static struct sim {
@@ -129,7 +129,6 @@ static void connect_with(const struct plain_facts *facts)
     if (record)
         record->id = id;
     sim.stats.refused[got.limit]++;
-    expect("limit of the evicted crossing", got.evicted.limit, expected.evicted.limit);
     expect("delay", (uint64_t)got.delay_ns, (uint64_t)expected.delay_ns);
     expect("crossing", got.crossing, expected.crossing);
     if (got.limit == LIMIT_NONE)
@@ -142,12 +141,6 @@ static void connect_with(const struct plain_facts *facts)
         expect("speak_at", got.speak_at, expected.speak_at);
         ++*(got.speak_at == REFUSE_AT_HELO ? &sim.stats.at_helo : &sim.stats.at_connect);
     }
-    if (got.evicted.limit == LIMIT_NONE)
-        return;
-    sim.stats.evicted++;
-    expect_text("scope of the evicted crossing", got.evicted.scope, expected.evicted.scope);
-    expect("refusals of the evicted crossing", got.evicted.refused, expected.evicted.refused);
-    expect_prefix("client of the evicted crossing", &got.evicted.client, &expected.evicted.client);
 }
 
 static void close_handle(session_id id)
@@ -228,6 +221,9 @@ static void event_over(void)
     }
     if (count < room && model_next_over(&sim.model, sim.now, all))
         fail("crossing of %s is over and was not told", model_next_over(&sim.model, sim.now, all)->scope);
+    sim.stats.unfollowed += sim.model.unfollowed;
+    expect("refusals that no crossing follows", engine_crossings_unfollowed(sim.engine), sim.model.unfollowed);
+    sim.model.unfollowed = 0;
 }
 
 static void event_clock(void)
@@ -464,7 +460,7 @@ static void check_coverage(void)
         {"reloads", sim.stats.reloads},
         {"reloads in several steps", sim.stats.reloads_in_pieces},
         {"crossings over", sim.stats.over},
-        {"crossings evicted", sim.stats.evicted},
+        {"refusals not followed", sim.stats.unfollowed},
         {"clock jumps", sim.stats.jumps},
     };
     for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {

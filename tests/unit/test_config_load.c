@@ -116,7 +116,7 @@ START_TEST(everything_that_is_set_arrives)
     ck_assert_str_eq(config->pid_file, "/run/x/y.pid");
     ck_assert_uint_eq(config->line[GLOBAL_PID_FILE], 11);
     ck_assert_uint_eq(config->line[GLOBAL_MILTER_SOCKET], 13);
-    ck_assert_uint_eq(config->session_table_size, 1000);
+    ck_assert_uint_eq(config->session_table_size, 5000);
     ck_assert_uint_eq(config->max_waiting, 50);
     ck_assert_int_eq(config->max_delay_ns, 5 * SECOND);
     ck_assert(config->log_refusals);
@@ -254,7 +254,7 @@ static const struct mistake mistakes[] = {
     {"\nlimit client_session { max = 5 }", 2, "unknown limit \"client_session\"; did you mean client_sessions"},
     {"limit domain_networks { max = 5 }", 1, "unknown limit \"domain_networks\"; known is client_sessions"},
     {"max_delay = \"5 m\"", 1, "max_delay: \"5 m\" is no duration; write a whole number with s, m, h or d"},
-    {"max_delay = 31s", 1, "max_delay: 31s is too long; write 0 to 30s"},
+    {"max_delay = 31s", 1, "max_delay: 31s is too long; write 0 to 29s"},
     {"disconnect_delay = 1500ms", 1, "disconnect_delay: \"1500ms\" is no duration"},
     {"disconnect_delay = 2d", 1, "disconnect_delay: 2d is too long; write 0 to 1d"},
     {"listener {\nidle_time = -1 }", 2, "idle_time: \"-1\" is negative"},
@@ -387,6 +387,15 @@ START_TEST(what_has_no_effect_is_warned_about)
     assert_warns("listener { listen \":25\" { peer all { clients = { \"0.0.0.0/0\" } } } peer \"::/0\" { } }", 1,
                  "::/0");
     assert_warns("max_delay = 3s\nlistener {\ndisconnect_delay = 5s }", 3, "disconnect_delay: 5s is cut to max_delay");
+    assert_warns("session_table_size = 10\nlistener {\nlistener_sessions = 11 }", 3, "raise it");
+    assert_warns("session_table_size = 10\nlimit client_sessions { max = 11 }", 2, "only session_table_size = 10");
+    assert_loads("session_table_size = 10 service_sessions = 10", 0);
+    assert_warns("\npathway \"never\" { listener_sessions = 3 }", 2, "pathway \"never\" is taken by no listener");
+    assert_warns("max_waiting = 5\nmax_delay = 10s", 2, "Sendmail gives up");
+    assert_loads("max_delay = 9s", 0);
+    assert_warns("milter {\nsocket = \"unix:/tmp/x\" }", 2, "without group");
+    assert_warns("milter {\nsocket = \"unix:/tmp/x\" mode = \"0600\" }", 2, "without group");
+    assert_loads("milter { socket = \"unix:/tmp/x\" mode = \"0666\" }", 0);
     assert_loads("idle_time = 0", 0);
     assert_loads("listener { peer \"0.0.0.0/0\" { } peer \"::/0\" { } }", 0);
     assert_loads("listener { peer all { clients = { \"0.0.0.0/0\", \"::/0\" } } }", 0);

@@ -12,7 +12,7 @@
 
 static const uint64_t seed[2] = {11, 12};
 static struct crossings *crossings;
-static struct crossing_report reports[CROSSINGS_MAX + 1], evicted;
+static struct crossing_report reports[CROSSINGS_MAX + 1];
 
 static void setup(void)
 {
@@ -35,14 +35,14 @@ static struct addr client_number(uint32_t number)
 static bool refuse(const char *scope, uint32_t client, int64_t now)
 {
     struct addr addr = client_number(client);
-    return crossings_refused(crossings, LIMIT_LISTENER_SESSIONS, scope, NULL, &addr, now, &evicted);
+    return crossings_refused(crossings, LIMIT_LISTENER_SESSIONS, scope, NULL, &addr, now);
 }
 
 /* A refusal by a limit per client. */
 static bool refuse_client(const char *scope, const struct prefix *key, uint32_t client, int64_t now)
 {
     struct addr addr = client_number(client);
-    return crossings_refused(crossings, LIMIT_CLIENT_SESSIONS, scope, key, &addr, now, &evicted);
+    return crossings_refused(crossings, LIMIT_CLIENT_SESSIONS, scope, key, &addr, now);
 }
 
 START_TEST(first_and_later)
@@ -50,7 +50,6 @@ START_TEST(first_and_later)
     ck_assert(refuse("service", 1, 0));
     ck_assert(!refuse("service", 1, 1));
     ck_assert(!refuse("service", 2, 4 * SECOND));
-    ck_assert_uint_eq(evicted.limit, LIMIT_NONE);
     ck_assert_uint_eq(crossings_used(crossings), 1);
     ck_assert_uint_eq(crossings_over(crossings, 4 * SECOND + ENGINE_CROSSING_QUIET_NS, false, reports, 1), 1);
     ck_assert_uint_eq(reports[0].limit, LIMIT_LISTENER_SESSIONS);
@@ -95,7 +94,7 @@ START_TEST(told_apart_by_limit_scope_and_key)
     ck_assert(refuse_client("b", &host, 1, 0));
     ck_assert(refuse_client("a", &net, 1, 0));
     ck_assert(refuse_client("a", &shorter, 1, 0));
-    ck_assert(crossings_refused(crossings, LIMIT_SERVICE_SESSIONS, "a", NULL, &addr, 0, &evicted));
+    ck_assert(crossings_refused(crossings, LIMIT_SERVICE_SESSIONS, "a", NULL, &addr, 0));
     ck_assert_uint_eq(crossings_used(crossings), 7);
     ck_assert(!refuse("b", 1, 0));
     ck_assert(!refuse_client("a", &host, 1, 0));
@@ -146,30 +145,27 @@ START_TEST(room_is_respected)
 }
 END_TEST
 
-START_TEST(one_too_many_ends_the_longest_quiet)
+START_TEST(one_too_many_is_counted_and_disturbs_none)
 {
     char scope[32];
     for (int i = 0; i < CROSSINGS_MAX; i++) {
         snprintf(scope, sizeof scope, "scope%d", i);
         ck_assert(refuse(scope, 1, i));
-        ck_assert_uint_eq(evicted.limit, LIMIT_NONE);
     }
-    ck_assert(!refuse("scope0", 2, 5000)); /* so that scope1 is the longest quiet */
-    ck_assert_uint_eq(evicted.limit, LIMIT_NONE);
-    for (int i = 1; i < CROSSINGS_MAX; i++) {
-        char another[32];
-        snprintf(another, sizeof another, "another%d", i);
-        snprintf(scope, sizeof scope, "scope%d", i);
-        ck_assert(refuse(another, 1, 6000));
-        ck_assert_uint_eq(evicted.limit, LIMIT_LISTENER_SESSIONS);
-        ck_assert_str_eq(evicted.scope, scope);
-        ck_assert_uint_eq(evicted.refused, 1);
-        ck_assert_uint_eq(crossings_used(crossings), CROSSINGS_MAX);
-    }
+    ck_assert_uint_eq(crossings_unfollowed(crossings), 0);
+    for (int i = 0; i < 5; i++)
+        ck_assert(!refuse("another", 1, 6000)); /* not the first of a crossing, as none follows it */
+    ck_assert_uint_eq(crossings_unfollowed(crossings), 5);
+    ck_assert_uint_eq(crossings_unfollowed(crossings), 0);
     ck_assert(!refuse("scope0", 3, 7000)); /* it is still there, with all it knew */
+    ck_assert_uint_eq(crossings_unfollowed(crossings), 0);
+
+    ck_assert_uint_eq(crossings_over(crossings, 0, true, reports, 1), 1); /* room for one */
+    ck_assert(refuse("another", 1, 7000));
     ck_assert_uint_eq(crossings_over(crossings, 0, true, reports, CROSSINGS_MAX + 1), CROSSINGS_MAX);
-    ck_assert_str_eq(reports[CROSSINGS_MAX - 1].scope, "scope0");
-    ck_assert_uint_eq(reports[CROSSINGS_MAX - 1].clients, 3);
+    ck_assert_str_eq(reports[CROSSINGS_MAX - 2].scope, "scope0");
+    ck_assert_uint_eq(reports[CROSSINGS_MAX - 2].clients, 2);
+    ck_assert_str_eq(reports[CROSSINGS_MAX - 1].scope, "another");
     ck_assert_uint_eq(crossings_used(crossings), 0);
 }
 END_TEST
@@ -205,8 +201,8 @@ END_TEST
 START_TEST(clients_without_an_address_are_one)
 {
     const struct addr none = {0};
-    crossings_refused(crossings, LIMIT_SERVICE_SESSIONS, "service", NULL, &none, 0, &evicted);
-    crossings_refused(crossings, LIMIT_SERVICE_SESSIONS, "service", NULL, &none, 0, &evicted);
+    crossings_refused(crossings, LIMIT_SERVICE_SESSIONS, "service", NULL, &none, 0);
+    crossings_refused(crossings, LIMIT_SERVICE_SESSIONS, "service", NULL, &none, 0);
     ck_assert_uint_eq(crossings_over(crossings, 0, true, reports, 1), 1);
     ck_assert_uint_eq(reports[0].clients, 1);
 }
@@ -250,7 +246,7 @@ static Suite *test_suite(void)
     tcase_add_test(tests, told_apart_by_limit_scope_and_key);
     tcase_add_test(tests, the_longest_quiet_come_first);
     tcase_add_test(tests, room_is_respected);
-    tcase_add_test(tests, one_too_many_ends_the_longest_quiet);
+    tcase_add_test(tests, one_too_many_is_counted_and_disturbs_none);
     tcase_add_test(tests, clients_are_exact_up_to_the_promise);
     tcase_add_test(tests, clients_are_estimated_beyond);
     tcase_add_test(tests, clients_without_an_address_are_one);

@@ -121,7 +121,7 @@ START_TEST(no_rules_at_all)
     ck_assert_uint_eq(chain.client_sessions, 0);
     ck_assert_uint_eq(chain.client_scope, RULES_NO_SCOPE);
     ck_assert_uint_eq(chain.refuse_at, REFUSE_AT_HELO);
-    ck_assert_uint_eq(chain.refuse_pending, 20);
+    ck_assert_uint_eq(chain.refuse_pending, 0);
     ck_assert_int_eq(chain.disconnect_delay_ns, 0);
 }
 END_TEST

@@ -81,7 +81,7 @@ static void seat_connect(struct seat *seat, struct prng *prng)
     leave(seat); /* a connect on a seat that is taken closes the session before */
     struct door_answer answer = door_connect(&door, &seat->session, &connect);
     seat->open = true;
-    seat->let_in = seat->session.limit == LIMIT_NONE;
+    seat->let_in = !seat->session.refused;
     if (!seat->let_in) {
         atomic_fetch_add(&refused_by_door, 1);
         return;

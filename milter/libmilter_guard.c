@@ -1,0 +1,69 @@
+/*
+ * libmilter_guard.c: two holes of libmilter closed from outside. Linux and other ELF systems; optional at configure.
+ *
+ * libmilter reads each packet of the MTA through a function of its own, mi_rd_cmd(), which it calls by way of the
+ * dynamic linker. The one below takes its place, calls it, and mends what it brings:
+ *
+ * - Macros come as names and values in turn. When the last name has no value, smfi_getsymval(3) reads past the end of
+ * its list, and one broken peer takes down the whole daemon (seen with libmilter 8.17.1). Such a name is cut off here.
+ * - A peer that begins a packet and does not finish it holds a thread for as long as smfi_settimeout(3) says, which for
+ *   us is longer than any session. Here it gets PACKET_TIMEOUT_S.
+ *
+ * Where another libmilter does not call this function, nothing happens; tests/conformance notices.
+ */
+#include <dlfcn.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include <libmilter/mfapi.h>
+#include <libmilter/mfdef.h>
+
+#define PACKET_TIMEOUT_S 30
+
+typedef char *read_command(int descriptor, struct timeval *timeout, char *command, size_t *length, char *name);
+
+read_command mi_rd_cmd;
+
+static read_command *libmilters_own;
+
+static void find_libmilters_own(void)
+{
+    /* POSIX has no better way from an object pointer to a function pointer, dlsym(3). */
+    *(void **)&libmilters_own = dlsym(RTLD_NEXT, "mi_rd_cmd");
+}
+
+/* The length of a list of strings without a last one that lacks its partner. The first byte is the stage of the macros.
+ */
+static size_t even_length(const char *data, size_t length)
+{
+    size_t strings = 0, last = 1, here = 1;
+
+    for (size_t i = 1; i < length; i++) {
+        if (data[i] != '\0')
+            continue;
+        strings++;
+        last = here;
+        here = i + 1;
+    }
+    return strings % 2 == 0 ? length : last;
+}
+
+char *mi_rd_cmd(int descriptor, struct timeval *timeout, char *command, size_t *length, char *name)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct timeval packet_timeout = {.tv_sec = PACKET_TIMEOUT_S};
+    struct pollfd readable = {.fd = descriptor, .events = POLLIN};
+
+    pthread_once(&once, find_libmilters_own);
+    /* Between packets the time is libmilter's; built with its pool of workers it comes here only when there is
+     * something to read. */
+    int wait_ms = timeout->tv_sec < 1000000 ? (int)timeout->tv_sec * 1000 : -1;
+    if (poll(&readable, 1, wait_ms) > 0 && timeout->tv_sec > PACKET_TIMEOUT_S)
+        timeout = &packet_timeout;
+    char *data = libmilters_own(descriptor, timeout, command, length, name);
+    if (data && *command == SMFIC_MACRO && *length > 0)
+        *length = even_length(data, *length);
+    return data;
+}
