@@ -62,7 +62,12 @@ static sfsistat answer(SMFICTX *context, struct session *session, const struct d
     if (!session->answering)
         atomic_fetch_add(&answering, 1);
     session->answering = true;
-    waiting_wait(driver.waiting, answer->delay_ns);
+    if (answer->delay_ns > 0) {
+        /* libmilter may have given this thread another session's event as well, which it counts as idle from the moment
+         * it is called until it runs; that event would wait as long as we do. A new connection makes it look again. */
+        driver.nudge();
+        waiting_wait(driver.waiting, answer->delay_ns);
+    }
     smfi_setreply(context, (char *)answer->code, (char *)answer->enhanced, (char *)answer->text);
     return SMFIS_TEMPFAIL;
 }

@@ -16,6 +16,7 @@ struct driver_params {
     const char *socket; /* in libmilter's notation, smfi_setconn(3) */
     const struct door_params *door;
     struct waiting_room *waiting;
+    void (*nudge)(void); /* opens a connection to the socket and closes it; called by libmilter's threads */
 };
 
 /*
@@ -26,9 +27,9 @@ struct driver_params {
 bool driver_open(const struct driver_params *params);
 
 /* Serves until the process ends; returns earlier only when libmilter gives up by itself (false) or has taken a signal
- * to stop (true). Block all signals before the first thread is made: libmilter waits for SIGHUP, SIGTERM and SIGINT in
- * a thread of its own. There is no call to stop it: smfi_stop(3) blocks for up to 5 seconds and ends no session.
- * Whoever wants to stop ends the process, which cuts the sessions as well. */
+ * to stop (true), which libmilter_guard.c keeps from it. Block all signals before the first thread is made. There is no
+ * call to stop it: smfi_stop(3) blocks for up to 5 seconds and ends no session. Whoever wants to stop ends the process,
+ * which cuts the sessions as well. */
 bool driver_run(void);
 
 /* Sessions that were refused and that the MTA has not closed yet: their answers may still be on the way. Any thread. */

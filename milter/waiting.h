@@ -11,7 +11,8 @@
 
 struct waiting_room;
 
-/* A room for `places` callbacks (0: any number), each for at most `longest_ns` (up to an hour or so). NULL when memory is short. */
+/* A room for `places` callbacks (0: any number), each for at most `longest_ns` (up to an hour or so). NULL when memory
+ * is short. */
 struct waiting_room *waiting_new(uint32_t places, int64_t longest_ns);
 void waiting_free(struct waiting_room **room);
 

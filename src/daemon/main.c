@@ -98,17 +98,26 @@ static void announce(void)
     process_ready();
 }
 
+/* Goes where the options say and opens what the server needs. */
+static bool start(const struct options *options, struct config **config, const char *path,
+                  char error[PROCESS_ERROR_SIZE])
+{
+    if (!options->foreground && !process_background(EX_OSERR, error))
+        return false;
+    server_block_signals();
+    if (!options->foreground && !process_pid_file((*config)->pid_file, error))
+        return false;
+    return server_open(config, path, error);
+}
+
 static int run(const struct options *options, struct config *config, const char *path)
 {
     char error[PROCESS_ERROR_SIZE];
 
-    if (!options->foreground && !process_background(EX_OSERR, error))
+    if (!start(options, &config, path, error)) {
+        config_free(&config);
         return fail(options, EX_OSERR, error);
-    server_block_signals();
-    if (!options->foreground && !process_pid_file(config->pid_file, error))
-        return fail(options, EX_OSERR, error);
-    if (!server_open(&config, path, error))
-        return fail(options, EX_OSERR, error);
+    }
     bool ok = server_run(announce);
     process_remove_pid_file();
     return ok ? EX_OK : EX_SOFTWARE;

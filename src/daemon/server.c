@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -18,6 +19,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "daemon/log.h"
@@ -306,6 +308,24 @@ static void on_signal(evutil_socket_t number, short what, void *data)
         stop();
 }
 
+/* Where the milter's socket listens, for nudge_milter(). */
+static struct {
+    struct sockaddr_storage address;
+    socklen_t length;
+} own_socket;
+
+static void nudge_milter(void)
+{
+    int nudge = socket(own_socket.address.ss_family, SOCK_STREAM, 0);
+    if (nudge < 0)
+        return;
+    fcntl(nudge, F_SETFL, O_NONBLOCK);
+    /* Whether it comes to be accepted or finds a full queue, libmilter has a reason to look. */
+    if (connect(nudge, (struct sockaddr *)&own_socket.address, own_socket.length) < 0)
+        errno = 0;
+    close(nudge);
+}
+
 static void on_tick(evutil_socket_t descriptor, short what, void *data)
 {
     (void)descriptor;
@@ -313,6 +333,9 @@ static void on_tick(evutil_socket_t descriptor, short what, void *data)
     (void)data;
     log_crossings_over(false);
     log_losses();
+    /* A peer that sends half a packet holds a thread of libmilter as well; whom that holds up waits a second at most.
+     */
+    nudge_milter();
 }
 
 static void on_milter_ended(evutil_socket_t descriptor, short what, void *data)
@@ -383,6 +406,8 @@ static bool probe_inet(const struct socket_name *name, const char *text, char er
         why = strerror(errno);
     if (probe >= 0)
         close(probe);
+    memcpy(&own_socket.address, found->ai_addr, found->ai_addrlen);
+    own_socket.length = found->ai_addrlen;
     freeaddrinfo(found);
     if (why)
         snprintf(error, PROCESS_ERROR_SIZE, "milter socket %s: %s", text, why);
@@ -391,10 +416,16 @@ static bool probe_inet(const struct socket_name *name, const char *text, char er
 
 static bool open_milter(const struct config *config, char error[PROCESS_ERROR_SIZE])
 {
-    const struct driver_params params = {config->milter_socket, &server.door, server.waiting};
+    const struct driver_params params = {config->milter_socket, &server.door, server.waiting, nudge_milter};
     const struct socket_name *name = &config->milter_address;
     bool local = name->kind == SOCKET_UNIX;
 
+    if (local) {
+        struct sockaddr_un *own = (struct sockaddr_un *)&own_socket.address;
+        own->sun_family = AF_UNIX;
+        strcpy(own->sun_path, name->path);
+        own_socket.length = sizeof *own;
+    }
     if (local ? !process_clear_socket(name->path, error) : !probe_inet(name, config->milter_socket, error))
         return false;
     /* Nobody but us may connect until the socket has the rights that the configuration gives it. */

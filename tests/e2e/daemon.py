@@ -1,0 +1,135 @@
+"""tidegated as a child process: its configuration, its log, its signals."""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import threading
+import time
+
+from sandbox import DEADLINE, die_with_parent
+
+BINARY = pathlib.Path(os.environ.get("TIDEGATED", "tidegated")).resolve()
+FIELD = re.compile(r'([A-Za-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
+SANITIZER = re.compile(r"(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error:")
+
+
+def parse(line):
+    """The key=value pairs of a log line."""
+    return {key: value.strip('"') for key, value in FIELD.findall(line)}
+
+
+def run(*arguments, **options):
+    """Run tidegated to its end (-t, -d, -V, a start that must fail); stdin is empty, output is text."""
+    return subprocess.run([str(BINARY), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=DEADLINE, check=False, **options)
+
+
+class Daemon:
+    """A tidegated in the foreground. The milter section is written for it; config is the rest of the file."""
+
+    def __init__(self, directory, milter_port, config, milter=None):
+        self.path = pathlib.Path(directory) / "tidegated.conf"
+        self.milter_port = milter_port
+        self.milter = milter or f'milter {{ socket = "inet:{milter_port}@127.0.0.1" }}'
+        self.expects_no_sessions = True
+        self.raw = []
+        self._news = threading.Condition()
+        self.write(config)
+        self.process = subprocess.Popen([str(BINARY), "-f", "-c", str(self.path)], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
+        self.pid = self.process.pid
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.wait_line(event="ready")
+
+    def _read(self):
+        for line in self.process.stdout:
+            with self._news:
+                self.raw.append(line.decode("utf-8", "replace").rstrip("\n"))
+                self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def write(self, config):
+        """Replace the configuration file, whole at once; the first line of config is line 2 of the file."""
+        text = self.milter + "\n" + config
+        beside = self.path.with_suffix(".new")
+        beside.write_text(text)
+        beside.rename(self.path)
+
+    def mark(self):
+        """A position in the log, for since=."""
+        return len(self.raw)
+
+    def lines(self, since=0, **wanted):
+        """The parsed log lines that have all the wanted pairs."""
+        parsed = [parse(line) for line in self.raw[since:]]
+        return [fields for fields in parsed if all(fields.get(key) == str(value) for key, value in wanted.items())]
+
+    def wait_line(self, since=0, deadline=DEADLINE, **wanted):
+        """The first line from since on that has all the wanted pairs; waits for it."""
+        end = time.monotonic() + deadline
+        with self._news:
+            while True:
+                found = self.lines(since, **wanted)
+                if found:
+                    return found[0]
+                if self._ended or not self._news.wait(end - time.monotonic()):
+                    raise AssertionError(f"no line {wanted} in the log:\n" + "\n".join(self.raw))
+
+    def counters(self):
+        """What SIGUSR2 tells: the summary, and the lines of the counters that are not zero."""
+        since = self.mark()
+        self.process.send_signal(signal.SIGUSR2)
+        summary = self.wait_line(since, event="counters")
+        totals = {key: int(value) for key, value in summary.items() if value.isdigit()}
+        return totals, self.lines(since, event="counter")
+
+    def is_empty(self):
+        """Not one session, refused session, client or counter is left."""
+        summary, counters = self.counters()
+        return not counters and summary["sessions"] == summary["pending"] == summary["clients"] == 0
+
+    def reload(self, config, outcome="reloaded"):
+        """Replace the file, say SIGUSR1, wait for the outcome; returns the raw lines that it logged meanwhile."""
+        since = self.mark()
+        self.write(config)
+        self.process.send_signal(signal.SIGUSR1)
+        self.wait_line(since, event=outcome)
+        return self.raw[since:]
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def is_running(self):
+        return self.process.poll() is None
+
+    def stop(self):
+        """SIGTERM; it must end with status 0 and no sanitizer may have spoken."""
+        if self.is_running():
+            self.process.send_signal(signal.SIGTERM)
+        status = self.wait()
+        assert status == 0, f"tidegated ended with {status}:\n" + "\n".join(self.raw)
+        self.check_sanitizers()
+
+    def wait(self):
+        try:
+            status = self.process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("tidegated does not end:\n" + "\n".join(self.raw)) from None
+        self._reader.join(DEADLINE)
+        self.process.stdout.close()
+        return status
+
+    def check_sanitizers(self):
+        spoken = [line for line in self.raw if SANITIZER.search(line)]
+        assert not spoken, "\n".join(self.raw)
+
+    def kill(self):
+        """SIGKILL, for scenarios about a daemon that dies, and to clean up."""
+        if self.process.returncode is None:
+            self.process.kill()
+            self.wait()

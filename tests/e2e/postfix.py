@@ -1,0 +1,143 @@
+"""A throw-away Postfix: own configuration, queue, data and log, on free loopback ports."""
+import os
+import pathlib
+import signal
+import subprocess
+
+from sandbox import (HOST_NAME, SERVER_IPV6, children_of, connections_held, free_port, process_name,
+                     wait_until)
+
+MAIN_CF = """\
+compatibility_level = 3.6
+multi_instance_name = postfix-{token}
+queue_directory = {dir}/queue
+data_directory = {dir}/data
+maillog_file = {dir}/mail.log
+maillog_file_prefixes = {dir}
+myhostname = {host_name}
+mydestination = test.example
+mynetworks = 127.0.0.0/8 [::1]/128 [2001:db8::]/32
+inet_interfaces = all
+inet_protocols = all
+local_transport = discard:
+default_transport = discard:
+local_recipient_maps =
+alias_maps =
+alias_database =
+smtpd_relay_restrictions = permit_mynetworks, reject
+smtpd_peername_lookup = no
+smtpd_authorized_xclient_hosts = 127.0.0.0/8
+smtpd_client_connection_count_limit = 0
+smtpd_error_sleep_time = 0
+smtpd_timeout = 300s
+service_throttle_time = 1s
+max_idle = 600s
+in_flow_delay = 0
+milter_default_action = accept
+smtpd_milters = {milter}
+"""
+
+INTERNAL_SERVICES = """\
+pickup    unix  n - n 60 1 pickup
+cleanup   unix  n - n - 0 cleanup
+qmgr      unix  n - n 300 1 qmgr
+rewrite   unix  - - n - - trivial-rewrite
+bounce    unix  - - n - 0 bounce
+defer     unix  - - n - 0 bounce
+trace     unix  - - n - 0 bounce
+flush     unix  n - n 1000? 0 flush
+proxymap  unix  - - n - - proxymap
+showq     unix  n - n - - showq
+error     unix  - - n - - error
+retry     unix  - - n - - error
+discard   unix  - - n - - discard
+anvil     unix  - - n - 1 anvil
+postlog   unix-dgram n - n - 1 postlogd
+"""
+
+# What each port is for, and the options of its smtpd. The second column is the most processes it may run.
+SERVICES = {
+    "main": (250, {}),
+    "second": (250, {"milter_macro_daemon_name": "submission"}),
+    "tempfail": (50, {"milter_default_action": "tempfail"}),
+    "sixty": (60, {}),
+    "kill": (50, {}),
+    "unix": (50, {"smtpd_milters": "unix:{dir}/milter.sock"}),
+}
+
+
+class Postfix:
+    kind = "postfix"
+    forks_per_session = False
+
+    def __init__(self, base, milter_port):
+        self.dir = pathlib.Path(base) / "postfix"
+        self.milter_port = milter_port
+        self.ports = {}
+        self.process = None
+        self.unix_socket = self.dir / "milter.sock"
+
+    @property
+    def port(self):
+        return self.ports["main"]
+
+    @property
+    def port2(self):
+        return self.ports["second"]
+
+    @property
+    def port_tempfail(self):
+        return self.ports["tempfail"]
+
+    @property
+    def port_ipv6(self):
+        return self.ports["main"]
+
+    def start(self):
+        for directory in (self.dir, self.dir / "etc", self.dir / "queue"):
+            directory.mkdir()
+        data = self.dir / "data"
+        data.mkdir()
+        subprocess.run(["chown", "postfix:postfix", str(data)], check=True)
+        (self.dir / "etc" / "main.cf").write_text(MAIN_CF.format(
+            dir=self.dir, token=os.getpid(), host_name=HOST_NAME, milter=f"inet:127.0.0.1:{self.milter_port}"))
+        master = ""
+        for name, (maxproc, options) in SERVICES.items():
+            self.ports[name] = free_port()
+            addresses = ["127.0.0.1", f"[{SERVER_IPV6}]"] if name == "main" else ["127.0.0.1"]
+            for address in addresses:
+                master += f"{address}:{self.ports[name]} inet n - n - {maxproc} smtpd\n"
+                for option, value in options.items():
+                    master += f"  -o {option}={value.format(dir=self.dir)}\n"
+        (self.dir / "etc" / "master.cf").write_text(master + INTERNAL_SERVICES)
+        with open(self.dir / "start.log", "wb") as output:
+            subprocess.run(["/usr/sbin/postfix", "-c", str(self.dir / "etc"), "check"], stdin=subprocess.DEVNULL,
+                           stdout=output, stderr=subprocess.STDOUT, check=True)
+            # -e: a master whose test run was killed ends by itself (it drops a parent-death signal as it changes users)
+            self.process = subprocess.Popen(
+                ["/usr/lib/postfix/sbin/master", "-c", str(self.dir / "etc"), "-s", "-e", "1800"],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        wait_until(self._is_up, lambda: f"Postfix is up:\n{self.log()}")
+        return self
+
+    def _is_up(self):
+        assert self.process.poll() is None, f"Postfix did not start:\n{self.log()}"
+        listening = {local for local, _ in connections_held(self.process.pid)}
+        return listening >= set(self.ports.values())
+
+    def stop(self):
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+
+    def log(self):
+        text = ""
+        for name in ("start.log", "mail.log"):
+            if (self.dir / name).exists():
+                text += (self.dir / name).read_text(errors="replace")
+        return text
+
+    def session_processes(self):
+        """The processes that serve, or wait to serve, SMTP clients."""
+        return [pid for pid in children_of(self.process.pid) if process_name(pid) == "smtpd"]

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Installs what building and testing need on Debian 12, as far as it is missing. Asks nothing. Needs root.
+#   sh tests/install-deps.sh [PACKAGE...]   more packages than the usual ones
+#
+# Postfix is installed without a configuration, and only where no other mail server would have to go: the tests start
+# instances of their own beside it and never touch /etc/postfix.
+set -eu
+
+packages="gcc clang libclang-rt-14-dev make xz-utils autoconf automake pkg-config patch
+    libmilter-dev libevent-dev libconfuse-dev check libsubunit-dev
+    postfix miltertest m4 iproute2 procps util-linux libc-bin hostname python3 python3-pytest"
+
+missing=
+for package in $packages "$@"; do
+    case $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) in
+    'install ok installed') ;;
+    *) missing="$missing $package" ;;
+    esac
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "tests: these packages are missing, and only root can install them:$missing" >&2
+    exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q >/dev/null
+# shellcheck disable=SC2086 # a list of words
+removed=$(apt-get install -s -y --no-install-recommends $missing | sed -n 's/^Remv \([^ ]*\).*/\1/p')
+if [ -n "$removed" ]; then
+    echo "tests: installing$missing would remove:" "$removed" >&2
+    echo "tests: use a machine where that does no harm, for example a container" >&2
+    exit 1
+fi
+case $missing in
+*postfix*) echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections ;;
+esac
+# shellcheck disable=SC2086
+apt-get install -q -y --no-install-recommends $missing >/dev/null
