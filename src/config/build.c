@@ -27,6 +27,7 @@ struct build {
     size_t pathway_count;
     const struct block **scopes; /* the block of each scope, by scope_id */
     size_t scope_count, scope_room;
+    bool cap_beyond_table;         /* some cap can never be reached, and that was told */
     const struct entry *idle_time; /* the first that is set and not 0 */
 };
 
@@ -182,9 +183,11 @@ static void set_setting(struct build *build, scope_id scope, enum setting settin
     }
     if (setting == SETTING_DISCONNECT_DELAY && number > build->config->max_delay_ns)
         WARN(build, line, "%s: %s is cut to max_delay", option->name, text);
-    if (is_session_cap(setting) && number > build->config->session_table_size)
+    if (is_session_cap(setting) && number > build->config->session_table_size && !build->cap_beyond_table) {
+        build->cap_beyond_table = true; /* once: there may be thousands of peers */
         WARN(build, line, "%s: only session_table_size = %u sessions can be counted; raise it or write less",
              option->name, (unsigned)build->config->session_table_size);
+    }
     rules_set(build->rules, scope, setting, number);
 }
 

@@ -4,6 +4,7 @@ import pathlib
 import signal
 import subprocess
 
+from mta import Mta
 from sandbox import (HOST_NAME, SERVER_IPV6, children_of, connections_held, free_port, process_name,
                      wait_until)
 
@@ -66,32 +67,14 @@ SERVICES = {
 }
 
 
-class Postfix:
+class Postfix(Mta):
     kind = "postfix"
     forks_per_session = False
 
     def __init__(self, base, milter_port):
         self.dir = pathlib.Path(base) / "postfix"
-        self.milter_port = milter_port
-        self.ports = {}
-        self.process = None
+        super().__init__(milter_port)
         self.unix_socket = self.dir / "milter.sock"
-
-    @property
-    def port(self):
-        return self.ports["main"]
-
-    @property
-    def port2(self):
-        return self.ports["second"]
-
-    @property
-    def port_tempfail(self):
-        return self.ports["tempfail"]
-
-    @property
-    def port_ipv6(self):
-        return self.ports["main"]
 
     def start(self):
         for directory in (self.dir, self.dir / "etc", self.dir / "queue"):

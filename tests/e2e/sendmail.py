@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 
+from mta import Mta
 from sandbox import SERVER_IPV6, children_of, connections_held, die_with_parent, free_port, wait_until
 
 CACHE = pathlib.Path(os.environ.get("TIDEGATE_SENDMAIL", "/var/cache/tidegate-tests/sendmail"))
@@ -45,33 +46,15 @@ def unpack():
     return root
 
 
-class Sendmail:
+class Sendmail(Mta):
     kind = "sendmail"
     forks_per_session = True
 
     def __init__(self, milter_port):
-        self.milter_port = milter_port
+        super().__init__(milter_port)
         self.root = unpack()
         self.dir = None
-        self.ports = {}
-        self.process = None
         self.binary = self.root / "usr/libexec/sendmail/sendmail"
-
-    @property
-    def port(self):
-        return self.ports["main"]
-
-    @property
-    def port2(self):
-        return self.ports["second"]
-
-    @property
-    def port_tempfail(self):
-        return self.ports["tempfail"]
-
-    @property
-    def port_ipv6(self):
-        return self.ports["main"]
 
     def start(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="run.", dir=CACHE))

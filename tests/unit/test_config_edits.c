@@ -4,48 +4,17 @@
  */
 #include "check_main.h"
 #include "config/config.h"
-#include "config_cases.h"
+#include "config_loading.h"
 #include "prng.h"
-
-static struct scratch scratch;
-static struct config_messages messages;
-static struct config *config;
-static const char *path; /* of the last file */
-
-static void set_up(void)
-{
-    scratch = scratch_open();
-}
-
-static void tear_down(void)
-{
-    scratch_close(&scratch);
-}
-
-static void forget(void)
-{
-    config_free(&config);
-    messages_clear(&messages);
-}
-
-static bool load(const char *text, size_t size)
-{
-    forget();
-    path = scratch_write(&scratch, "x.conf", text, size);
-    bool good = config_load(path, &config, &messages);
-    ck_assert_uint_eq(good, messages.errors == 0);
-    ck_assert_uint_eq(good, config != NULL);
-    return good;
-}
 
 static void cut_everywhere(const char *text, size_t size)
 {
     for (size_t cut = 0; cut < size; cut++)
         if (is_open_at(text, cut))
-            ck_assert_msg(!load(text, cut), "cut after %zu bytes it is taken", cut);
+            ck_assert_msg(!load_size(text, cut), "cut after %zu bytes it is taken", cut);
         else
-            load(text, cut);
-    ck_assert(load(text, size));
+            load_size(text, cut);
+    ck_assert(load_size(text, size));
 }
 
 START_TEST(every_cut_inside_a_block_is_refused)
@@ -126,9 +95,9 @@ START_TEST(whatever_is_changed_is_taken_or_refused_with_its_line)
         memcpy(text, texts[which], length);
         for (uint32_t i = prng_below(&prng, 3); i < 3; i++)
             mutate(&prng, text, &length);
-        if (load(text, length)) {
+        if (load_size(text, length)) {
             char *first = dump_text(), *second;
-            ck_assert_msg(load(first, strlen(first)), "round %zu: its dump is refused: %s\n%s", round,
+            ck_assert_msg(load_size(first, strlen(first)), "round %zu: its dump is refused: %s\n%s", round,
                           messages.list[0].text, first);
             second = dump_text();
             ck_assert_str_eq(first, second);

@@ -4,43 +4,12 @@
 #include "check_main.h"
 #include "config/config.h"
 #include "config/crosscheck.h"
-#include "config_cases.h"
+#include "config_loading.h"
 #include "engine/chain.h"
 
 #include <sys/stat.h>
 
 #define SECOND INT64_C(1000000000)
-
-static struct scratch scratch;
-static struct config_messages messages;
-static struct config *config;
-static const char *path; /* of the last file */
-
-static void set_up(void)
-{
-    scratch = scratch_open();
-}
-
-static void tear_down(void)
-{
-    scratch_close(&scratch);
-}
-
-static void forget(void)
-{
-    config_free(&config);
-    messages_clear(&messages);
-}
-
-static bool load_size(const char *text, size_t size)
-{
-    forget();
-    path = scratch_write(&scratch, "x.conf", text, size);
-    bool good = config_load(path, &config, &messages);
-    ck_assert_uint_eq(good, messages.errors == 0);
-    ck_assert_uint_eq(good, config != NULL);
-    return good;
-}
 
 static bool load(const char *text)
 {

@@ -2,13 +2,12 @@
  * test_engine.c: sessions and verdicts. Links all of src/engine.
  */
 #include "check_main.h"
-#include "engine/engine.h"
+#include "engine_case.h"
 
 #include <string.h>
 
 #define SECOND INT64_C(1000000000)
 
-static struct engine *engine;
 static struct verdict verdict; /* of the last call of connect_from() */
 static int64_t now;
 
@@ -114,16 +113,6 @@ static session_id refuse(const char *client, enum limit_id limit, const char *sc
     ck_assert_int_eq(verdict.delay_ns, 3 * SECOND);
     ck_assert((id != 0) == (verdict.speak_at == REFUSE_AT_HELO));
     return id;
-}
-
-static struct counter_view counter(const char *scope)
-{
-    struct counter_view view;
-    for (size_t i = 0; engine_counters(engine, i, &view, 1) == 1; i++)
-        if (strcmp(view.scope, scope) == 0)
-            return view;
-    ck_abort_msg("no counter for %s", scope);
-    return view;
 }
 
 static void assert_counts(uint32_t service, uint32_t listener, uint32_t peer, uint32_t clients)

@@ -2,12 +2,11 @@
  * test_reload.c: a change of rules under open sessions. Links all of src/engine.
  */
 #include "check_main.h"
-#include "engine/engine.h"
+#include "engine_case.h"
 #include "prng.h"
 
 #include <string.h>
 
-static struct engine *engine;
 static struct verdict verdict; /* of the last call of connect_from() */
 
 struct caps {
@@ -95,16 +94,6 @@ static session_id connect_number(uint32_t number, const char *daemon_name)
     memset(&verdict, 0xee, sizeof verdict);
     engine_connect(engine, &event, 0, &id, &verdict);
     return id;
-}
-
-static struct counter_view counter(const char *scope)
-{
-    struct counter_view view;
-    for (size_t i = 0; engine_counters(engine, i, &view, 1) == 1; i++)
-        if (strcmp(view.scope, scope) == 0)
-            return view;
-    ck_abort_msg("no counter for %s", scope);
-    return view;
 }
 
 START_TEST(counts_are_kept)
