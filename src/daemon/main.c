@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "daemon/log.h"
 #include "daemon/process.h"
+#include "daemon/report.h"
 #include "daemon/server.h"
 
 #define MIB (1024.0 * 1024.0)
@@ -59,7 +60,7 @@ static struct config *load(const struct options *options, const char *file)
     config_load(file, &config, &messages);
     print_messages(&messages);
     if (tells_log(options))
-        server_log_messages(&messages);
+        report_messages(&messages);
     messages_clear(&messages);
     return config;
 }

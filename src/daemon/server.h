@@ -14,9 +14,6 @@
  * anything that may start a thread. */
 void server_block_signals(void);
 
-/* Logs what there is to say of a configuration file. */
-void server_log_messages(const struct config_messages *messages);
-
 /*
  * Makes the engine of the configuration and opens the milter's socket. `path` is read again at each reload and must
  * mean the same file whatever the process's directory. On success the server owns *config (and sets it to NULL) and

@@ -1,0 +1,121 @@
+/*
+ * report.c: the lines of the log.
+ */
+#include "daemon/report.h"
+
+#include "daemon/log.h"
+
+static void log_client(struct log_line *line, const struct prefix *client)
+{
+    char text[PREFIX_TEXT_SIZE];
+    if (client->addr.family != ADDR_NONE)
+        log_text(line, "client", prefix_format(client, text));
+}
+
+void report_over(const struct crossing_report *report)
+{
+    struct log_line line;
+    log_begin(&line);
+    log_text(&line, "limit", limit_name(report->limit));
+    log_text(&line, "scope", report->scope);
+    log_client(&line, &report->client);
+    log_number(&line, report->limit == LIMIT_SESSION_TABLE ? "untracked" : "refused", report->refused);
+    log_number(&line, "clients", report->clients);
+    log_seconds(&line, "lasted", report->lasted_ns);
+    log_text(&line, "action", "over");
+    log_send(&line, LOG_NOTICE);
+}
+
+void report_verdict(const struct verdict *verdict, const struct addr *client)
+{
+    struct log_line line;
+
+    log_begin(&line);
+    log_text(&line, "limit", limit_name(verdict->limit));
+    log_text(&line, "scope", verdict->scope);
+    char text[ADDR_TEXT_SIZE];
+    if (verdict->client.bits == addr_width(client)) {
+        log_text(&line, "client", addr_format(client, text));
+    } else {
+        log_client(&line, &verdict->client);
+        log_text(&line, "addr", addr_format(client, text));
+    }
+    log_number(&line, "count", verdict->count);
+    log_number(&line, "max", verdict->max);
+    log_text(&line, "action", verdict->kind == VERDICT_REFUSE ? "refuse" : "untracked");
+    log_send(&line, LOG_NOTICE);
+}
+
+void report_unfollowed(uint64_t refused)
+{
+    struct log_line line;
+    log_begin(&line);
+    log_text(&line, "event", "unlogged_refusals");
+    log_number(&line, "refused", refused);
+    log_text(&line, "text", "so many clients were refused at once that not each got a line");
+    log_send(&line, LOG_NOTICE);
+}
+
+void report_turned_away(uint64_t connections)
+{
+    struct log_line line;
+    log_begin(&line);
+    log_text(&line, "event", "few_descriptors");
+    log_number(&line, "turned_away", connections);
+    log_text(&line, "text", "connections of the MTA found no free descriptor: raise the limit on open files");
+    log_send(&line, LOG_WARNING);
+}
+
+void report_few_descriptors(uint64_t wanted, uint64_t granted)
+{
+    struct log_line line;
+    log_begin(&line);
+    log_text(&line, "event", "few_descriptors");
+    log_number(&line, "wanted", wanted);
+    log_number(&line, "granted", granted);
+    log_text(&line, "text", "each session takes one: raise the limit on open files or lower session_table_size");
+    log_send(&line, LOG_WARNING);
+}
+
+void report_counter(const struct counter_view *view)
+{
+    struct log_line line;
+    log_begin(&line);
+    log_text(&line, "event", "counter");
+    log_text(&line, "limit", limit_name(view->limit));
+    log_text(&line, "scope", view->scope);
+    log_number(&line, "count", view->count);
+    log_number(&line, "max", view->max);
+    if (view->pending > 0)
+        log_number(&line, "pending", view->pending);
+    log_send(&line, LOG_INFO);
+}
+
+void report_totals(const struct engine_totals *totals)
+{
+    struct log_line line;
+    log_begin(&line);
+    log_text(&line, "event", "counters");
+    log_number(&line, "sessions", totals->sessions);
+    log_number(&line, "pending", totals->pending);
+    log_number(&line, "clients", totals->clients);
+    log_number(&line, "crossings", totals->crossings);
+    log_number(&line, "session_table_size", totals->session_records);
+    log_send(&line, LOG_INFO);
+}
+
+void report_messages(const struct config_messages *messages)
+{
+    struct log_line line;
+
+    for (size_t i = 0; i < messages->count; i++) {
+        bool error = messages->list[i].severity == MESSAGE_ERROR;
+        log_event(error ? LOG_ERR : LOG_WARNING, error ? "config_error" : "config_warning", messages->list[i].text);
+    }
+    if (messages->errors + messages->warnings > messages->count) {
+        log_begin(&line);
+        log_text(&line, "event", "config_error");
+        log_number(&line, "more", messages->errors + messages->warnings - messages->count);
+        log_send(&line, LOG_ERR);
+    }
+}
