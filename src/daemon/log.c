@@ -4,6 +4,9 @@
 #include "daemon/log.h"
 
 #include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +15,8 @@
 #define LOG_TEXT_MAX (LOG_LINE_SIZE - 2)
 
 static bool to_stderr = true;
+static atomic_ullong lines_lost;
+static pthread_mutex_t stderr_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void log_open(bool foreground)
 {
@@ -109,10 +114,16 @@ void log_send(struct log_line *line, int priority)
         syslog(priority, "%s", line->text);
         return;
     }
+    /* A reader that stands still must not make clients wait, nor hold up a stop: its lines are dropped and counted.
+     * What poll(2) calls writable takes a line whole (pipe(7): PIPE_BUF). */
+    struct pollfd reader = {.fd = STDERR_FILENO, .events = POLLOUT};
     line->text[line->used] = '\n';
-    /* One write a line, so that the lines of several threads do not mix. There is nobody to tell when it fails. */
-    if (write(STDERR_FILENO, line->text, line->used + 1) < 0)
-        return;
+    /* One at a time, or another thread's line might take the room in between; this never waits for long. */
+    pthread_mutex_lock(&stderr_lock);
+    bool lost = poll(&reader, 1, 0) == 0 || write(STDERR_FILENO, line->text, line->used + 1) < 0;
+    pthread_mutex_unlock(&stderr_lock);
+    if (lost)
+        atomic_fetch_add(&lines_lost, 1);
 }
 
 void log_event(int priority, const char *event, const char *text)
@@ -122,4 +133,9 @@ void log_event(int priority, const char *event, const char *text)
     log_text(&line, "event", event);
     log_text(&line, "text", text);
     log_send(&line, priority);
+}
+
+uint64_t log_lines_lost(void)
+{
+    return atomic_exchange(&lines_lost, 0);
 }

@@ -38,6 +38,9 @@ void log_seconds(struct log_line *line, const char *key, int64_t nanoseconds);
 /* Writes the line; `priority` is syslog's (LOG_INFO, LOG_WARNING, LOG_ERR). */
 void log_send(struct log_line *line, int priority);
 
+/* Lines that found the reader of standard error standing still and were dropped, since this was last asked. */
+uint64_t log_lines_lost(void);
+
 /* One line "event=EVENT text=TEXT" in one call. */
 void log_event(int priority, const char *event, const char *text);
 

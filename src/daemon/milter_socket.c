@@ -18,6 +18,8 @@
 static struct {
     struct sockaddr_storage address;
     socklen_t length;
+    dev_t device; /* of a unix socket's path, so that nobody else's is removed */
+    ino_t inode;
 } own_socket;
 
 void milter_socket_nudge(void)
@@ -34,8 +36,12 @@ void milter_socket_nudge(void)
 
 void milter_socket_remove(void)
 {
-    if (own_socket.address.ss_family == AF_UNIX)
-        unlink(((struct sockaddr_un *)&own_socket.address)->sun_path);
+    const char *path = ((struct sockaddr_un *)&own_socket.address)->sun_path;
+    struct stat status;
+
+    if (own_socket.address.ss_family == AF_UNIX && lstat(path, &status) == 0 && status.st_dev == own_socket.device &&
+        status.st_ino == own_socket.inode)
+        unlink(path);
 }
 
 /* libmilter tells only the log why it cannot open a socket, so the same is tried first in a way that can be told. */
@@ -94,6 +100,11 @@ bool milter_socket_open(const struct config *config, const struct driver_params 
         snprintf(error, PROCESS_ERROR_SIZE, "milter socket %s: cannot be opened: %s", config->milter_socket,
                  cause ? strerror(cause) : "see the mail log for libmilter's reason");
         return false;
+    }
+    struct stat status;
+    if (local && lstat(name->path, &status) == 0) {
+        own_socket.device = status.st_dev;
+        own_socket.inode = status.st_ino;
     }
     if (local && !process_own_socket(name->path, config->milter_group ? &config->milter_gid : NULL, config->milter_mode,
                                      error)) {

@@ -129,7 +129,7 @@ static int lock_pid_file(const char *path)
 {
     for (;;) {
         struct stat locked, named;
-        int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+        int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
 
         if (file < 0)
             return -1;
@@ -150,6 +150,10 @@ static int lock_pid_file(const char *path)
 static bool holds_pid(int file)
 {
     char text[32];
+    struct stat status;
+
+    if (fstat(file, &status) < 0 || !S_ISREG(status.st_mode))
+        return false;
     ssize_t length = read(file, text, sizeof text);
 
     for (ssize_t i = 0; i < length; i++)

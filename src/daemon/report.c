@@ -66,6 +66,17 @@ void report_turned_away(uint64_t connections)
     log_send(&line, LOG_WARNING);
 }
 
+void report_lines_lost(uint64_t lines)
+{
+    struct log_line line;
+    if (lines == 0)
+        return;
+    log_begin(&line);
+    log_text(&line, "event", "log_lost");
+    log_number(&line, "lines", lines);
+    log_send(&line, LOG_WARNING);
+}
+
 void report_few_descriptors(uint64_t wanted, uint64_t granted)
 {
     struct log_line line;

@@ -21,6 +21,9 @@ void report_unfollowed(uint64_t refused);
 /* So many connections of the MTA were turned away for want of descriptors. */
 void report_turned_away(uint64_t connections);
 
+/* So many lines were lost, as nobody read the log; nothing is said of 0. */
+void report_lines_lost(uint64_t lines);
+
 /* There are fewer descriptors than sessions that are meant to be known. */
 void report_few_descriptors(uint64_t wanted, uint64_t granted);
 

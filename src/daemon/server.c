@@ -231,6 +231,7 @@ static void on_tick(evutil_socket_t descriptor, short what, void *data)
     (void)data;
     log_crossings_over(false);
     log_losses();
+    report_lines_lost(log_lines_lost());
     /* A peer that sends half a packet holds a thread of libmilter as well; whom that holds up waits a second at most.
      */
     milter_socket_nudge();

@@ -27,7 +27,7 @@ typedef uint32_t scope_id;
 #define RULES_NO_SCOPE UINT32_MAX
 
 /* The longest name of a scope as logs and replies show it, end included; longer ones are cut. */
-#define SCOPE_NAME_SIZE 128
+#define SCOPE_NAME_SIZE 384
 
 enum refuse_at { REFUSE_AT_HELO, REFUSE_AT_CONNECT };
 

@@ -4,6 +4,8 @@
 #include "check_main.h"
 #include "daemon/log.h"
 
+#include <poll.h>
+
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -212,7 +214,30 @@ START_TEST(a_cut_value_is_still_a_pair)
 }
 END_TEST
 
-enum { WRITERS = 4, LINES = 300 };
+START_TEST(a_reader_that_stands_still_is_not_waited_for)
+{
+    char text[LOG_LINE_SIZE];
+    uint64_t sent_lines = 0, read_lines = 0;
+    ck_assert_uint_eq(log_lines_lost(), 0);
+    while (sent_lines < 100000) { /* more than any pipe holds */
+        log_event(LOG_INFO, "x", "nobody reads this");
+        sent_lines++;
+    }
+    uint64_t lost = log_lines_lost();
+    ck_assert_uint_gt(lost, 0);
+    ck_assert_uint_eq(log_lines_lost(), 0);
+    struct pollfd waiting = {.fd = from_stderr, .events = POLLIN};
+    while (poll(&waiting, 1, 0) == 1) {
+        ssize_t got = read(from_stderr, text, sizeof text);
+        ck_assert_int_gt(got, 0);
+        for (ssize_t i = 0; i < got; i++)
+            read_lines += text[i] == '\n';
+    }
+    ck_assert_uint_eq(read_lines + lost, sent_lines);
+}
+END_TEST
+
+enum { WRITERS = 4, LINES = 12 }; /* all of them fit in a pipe, so that none is dropped */
 
 static void *write_lines(void *which)
 {
@@ -265,6 +290,7 @@ static Suite *test_suite(void)
     tcase_add_test(tests, durations);
     tcase_add_test(tests, a_line_begins_anew);
     tcase_add_test(tests, events_in_one_call);
+    tcase_add_test(tests, a_reader_that_stands_still_is_not_waited_for);
     tcase_add_test(tests, over_long_values_are_cut);
     tcase_add_test(tests, a_cut_value_is_still_a_pair);
     tcase_add_test(tests, lines_of_threads_do_not_mix);

@@ -124,6 +124,23 @@ START_TEST(pid_file_holds_the_pid)
 }
 END_TEST
 
+START_TEST(pid_file_that_is_something_else_is_refused)
+{
+    in_directory("fifo");
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert(!process_pid_file(path, error)); /* and does not wait for a writer */
+    assert_error_names("something else");
+    in_directory("text");
+    int file = open(path, O_WRONLY | O_CREAT, 0600);
+    ck_assert_int_eq(write(file, "dear diary\n", 11), 11);
+    close(file);
+    ck_assert(!process_pid_file(path, error));
+    struct stat status;
+    ck_assert_int_eq(stat(path, &status), 0);
+    ck_assert_int_eq(status.st_size, 11);
+}
+END_TEST
+
 START_TEST(pid_file_is_held_by_one)
 {
     char expected[32];
@@ -362,6 +379,7 @@ static Suite *test_suite(void)
     tcase_add_test(tests, seeds_differ);
     tcase_add_test(tests, pid_file_holds_the_pid);
     tcase_add_test(tests, pid_file_is_held_by_one);
+    tcase_add_test(tests, pid_file_that_is_something_else_is_refused);
     tcase_add_test(tests, a_dead_owner_holds_nothing);
     tcase_add_test(tests, pid_file_that_cannot_be);
     tcase_add_test(tests, nothing_there_is_free);

@@ -206,7 +206,7 @@ static struct rules *build(void)
 
 START_TEST(long_names_are_cut)
 {
-    char title[300], name[SCOPE_NAME_SIZE + 1];
+    char title[400], name[SCOPE_NAME_SIZE + 1];
     memset(title, 't', sizeof title - 1);
     title[sizeof title - 1] = '\0';
     scope_id listener = add_listener(title), listen = add(SCOPE_LISTEN, listener, title);
