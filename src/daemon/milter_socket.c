@@ -29,8 +29,7 @@ void milter_socket_nudge(void)
         return;
     fcntl(nudge, F_SETFL, O_NONBLOCK);
     /* Whether it comes to be accepted or finds a full queue, libmilter has a reason to look. */
-    if (connect(nudge, (struct sockaddr *)&own_socket.address, own_socket.length) < 0)
-        errno = 0;
+    (void)connect(nudge, (struct sockaddr *)&own_socket.address, own_socket.length);
     close(nudge);
 }
 
