@@ -11,7 +11,7 @@
 # that you send through the Postfix of this demonstration is thrown away. All but the packages is gone at the end.
 set -eu
 
-PACKAGES='gcc libc6-dev make autoconf automake pkg-config libmilter-dev libevent-dev libconfuse-dev perl'
+PACKAGES='gcc libc6-dev make autoconf automake pkg-config libmilter-dev libevent-dev libconfuse-dev libidn2-dev libpsl-dev perl'
 GUARD=/usr/sbin/policy-rc.d
 
 top=$(cd "$(dirname "$0")/.." && pwd)

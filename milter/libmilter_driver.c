@@ -1,9 +1,9 @@
 /*
  * libmilter_driver.c: libmilter's callbacks.
  *
- * Asked of the MTA is only what a session cap needs: connect takes the slot; HELO, MAIL and unknown commands carry a
- * refusal (a client may skip HELO, and even MAIL); close gives the slot back. A session that is let in must go on with
- * SMFIS_CONTINUE, never SMFIS_ACCEPT: Sendmail closes the filter's session on ACCEPT, and the slot would be lost.
+ * Asked of the MTA is only what the rules need, besides connect and close. A session that is let in must go on with
+ * SMFIS_CONTINUE, never SMFIS_ACCEPT: Sendmail closes the filter's session on ACCEPT, and the slot would be lost. That
+ * is for exempt sessions, which hold none.
  */
 #include "libmilter_driver.h"
 
@@ -11,6 +11,7 @@
 #include <libmilter/mfdef.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,16 +20,20 @@
  * counts in milliseconds in an int, so this is near the most there can be. */
 #define SESSION_TIMEOUT_S (24 * 24 * 3600)
 
-/* The steps that are not needed. What the MTA does not offer to leave out comes, and is answered with "continue". */
-#define STEPS_SKIPPED (SMFIP_NORCPT | SMFIP_NODATA | SMFIP_NOHDRS | SMFIP_NOEOH | SMFIP_NOBODY)
+/* smfi_setreply(3) takes no longer text, end included. */
+#define REPLY_LINE_SIZE 980
 
 /* The callbacks have no other way to reach these. */
 static struct driver_params driver;
 
+static pthread_mutex_t needs_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct rules_needs needs;
+
 /* One session of the MTA. */
 struct session {
     struct door_session door;
-    bool answering; /* it was refused, and the MTA has not closed it yet */
+    bool answering;      /* it was refused, and the MTA has not closed it yet */
+    unsigned long muted; /* the steps that must not be answered, as flags of the negotiation (SMFIP_NR_HELO) */
 };
 
 static atomic_uint answering; /* how many of those there are */
@@ -55,27 +60,56 @@ static struct session *session_new(SMFICTX *context)
     return NULL;
 }
 
-static sfsistat answer(SMFICTX *context, struct session *session, const struct door_answer *answer)
+/* '%' begins a macro in what smfi_setreply(3) takes; doubled it stands for itself. What does not fit is cut. */
+static void double_percents(const char *text, char out[REPLY_LINE_SIZE])
 {
-    if (!answer->refused)
-        return SMFIS_CONTINUE;
-    if (!session->answering)
+    size_t length = 0;
+
+    for (; *text && length < REPLY_LINE_SIZE - 2; text++) {
+        if (*text == '%')
+            out[length++] = '%';
+        out[length++] = *text;
+    }
+    out[length] = '\0';
+}
+
+static sfsistat refuse(SMFICTX *context, const struct reply *reply)
+{
+    char text[REPLY_LINE_SIZE];
+
+    double_percents(reply->text, text);
+    smfi_setreply(context, (char *)reply->code, (char *)reply->enhanced, text);
+    /* Either takes a reply of its own class alone. */
+    return reply->code[0] == '5' ? SMFIS_REJECT : SMFIS_TEMPFAIL;
+}
+
+/* Answers the step whose flag is `no_reply`, which may be 0. */
+static sfsistat answer(SMFICTX *context, struct session *session, unsigned long no_reply,
+                       const struct door_answer *answer)
+{
+    if (session->muted & no_reply)
+        return SMFIS_NOREPLY;
+    if (answer->kind == DOOR_REFUSE && session->door.refusal && !session->answering) {
         atomic_fetch_add(&answering, 1);
-    session->answering = true;
+        session->answering = true;
+    }
     if (answer->delay_ns > 0) {
         /* libmilter may have given this thread another session's event as well, which it counts as idle from the moment
          * it is called until it runs; that event would wait as long as we do. A new connection makes it look again. */
         driver.nudge();
         waiting_wait(driver.waiting, answer->delay_ns);
     }
-    smfi_setreply(context, (char *)answer->code, (char *)answer->enhanced, (char *)answer->text);
-    return SMFIS_TEMPFAIL;
+    if (answer->kind == DOOR_REFUSE)
+        return refuse(context, &answer->reply);
+    return answer->kind == DOOR_ACCEPT ? SMFIS_ACCEPT : SMFIS_CONTINUE;
 }
 
-static struct addr addr_of(const _SOCK_ADDR *sockaddr)
+/* The client's address and port; ADDR_NONE and 0 when it has none. */
+static struct addr addr_of(const _SOCK_ADDR *sockaddr, uint16_t *port)
 {
     uint8_t bytes[16];
 
+    *port = 0;
     if (!sockaddr)
         return (struct addr){0};
     /* The structure is libmilter's, made for any family: copied, not cast. */
@@ -83,78 +117,161 @@ static struct addr addr_of(const _SOCK_ADDR *sockaddr)
         struct sockaddr_in in;
         memcpy(&in, sockaddr, sizeof in);
         memcpy(bytes, &in.sin_addr, 4);
+        *port = ntohs(in.sin_port);
         return addr_from_ipv4(bytes);
     }
     if (sockaddr->sa_family == AF_INET6) {
         struct sockaddr_in6 in6;
         memcpy(&in6, sockaddr, sizeof in6);
         memcpy(bytes, &in6.sin6_addr, 16);
+        *port = ntohs(in6.sin6_port);
         return addr_from_ipv6(bytes);
     }
     return (struct addr){0};
+}
+
+/* What to say in the negotiation of a step: leave it out, or do not wait for an answer to it, or nothing. */
+static unsigned long step_flags(bool needed, bool speech, unsigned long leave_out, unsigned long no_reply)
+{
+    if (!needed)
+        return leave_out;
+    return speech ? 0 : no_reply;
+}
+
+static unsigned long steps_wanted(const struct rules_needs *wanted)
+{
+    return SMFIP_NOHDRS | SMFIP_NOEOH | SMFIP_NOBODY | (wanted->rejected ? SMFIP_RCPT_REJ : 0) |
+           step_flags(wanted->helo, wanted->speech, SMFIP_NOHELO, SMFIP_NR_HELO) |
+           step_flags(wanted->mail, wanted->speech, SMFIP_NOMAIL, SMFIP_NR_MAIL) |
+           step_flags(wanted->rcpt, wanted->speech, SMFIP_NORCPT, SMFIP_NR_RCPT) |
+           step_flags(wanted->data, wanted->speech, SMFIP_NODATA, SMFIP_NR_DATA) |
+           step_flags(wanted->unknown, wanted->speech, SMFIP_NOUNKNOWN, SMFIP_NR_UNKN);
 }
 
 static sfsistat on_negotiate(SMFICTX *context, unsigned long actions, unsigned long steps, unsigned long unused2,
                              unsigned long unused3, unsigned long *want_actions, unsigned long *want_steps,
                              unsigned long *want2, unsigned long *want3)
 {
+    struct session *session = session_new(context);
+
     (void)unused2;
     (void)unused3;
-    if (!session_new(context))
+    if (!session)
         return SMFIS_REJECT; /* the MTA goes on without us, as when we are down */
-    *want_actions = actions & SMFIF_SETSYMLIST;
-    *want_steps = steps & STEPS_SKIPPED;
+    pthread_mutex_lock(&needs_lock);
+    const struct rules_needs wanted = needs;
+    pthread_mutex_unlock(&needs_lock);
+    /* A step that the MTA does not offer to leave out comes all the same, and is heard. The no-reply flags are always
+     * offered: where the MTA does not know them, libmilter answers for us. */
+    *want_steps = steps & steps_wanted(&wanted);
+    session->muted = *want_steps & (SMFIP_NR_HELO | SMFIP_NR_MAIL | SMFIP_NR_RCPT | SMFIP_NR_DATA | SMFIP_NR_UNKN);
+    *want_actions = actions & (SMFIF_SETSYMLIST | (wanted.message ? SMFIF_ADDHDRS : 0));
     *want2 = 0;
     *want3 = 0;
-    if (actions & SMFIF_SETSYMLIST)
-        smfi_setsymlist(context, SMFIM_CONNECT, (char *)"{daemon_name} {daemon_addr} {daemon_port} {if_addr}");
+    if (actions & SMFIF_SETSYMLIST) {
+        smfi_setsymlist(context, SMFIM_CONNECT, (char *)"{daemon_name} {daemon_addr} {daemon_port} {if_addr} _");
+        if (wanted.mail)
+            smfi_setsymlist(context, SMFIM_ENVFROM, (char *)"{auth_authen}");
+        if (wanted.rcpt)
+            smfi_setsymlist(context, SMFIM_ENVRCPT, (char *)"{rcpt_mailer}");
+    }
     return SMFIS_CONTINUE;
 }
 
 static sfsistat on_connect(SMFICTX *context, char *host, _SOCK_ADDR *sockaddr)
 {
     struct session *session = session_of(context);
+    uint16_t port;
+    const struct addr client = addr_of(sockaddr, &port);
     const struct door_connect connect = {
-        .client = addr_of(sockaddr),
+        .client = client,
+        .client_port = port,
+        .client_name = host,
+        .remote = smfi_getsymval(context, (char *)"_"),
         .daemon_name = smfi_getsymval(context, (char *)"{daemon_name}"),
         .daemon_addr = smfi_getsymval(context, (char *)"{daemon_addr}"),
         .daemon_port = smfi_getsymval(context, (char *)"{daemon_port}"),
         .if_addr = smfi_getsymval(context, (char *)"{if_addr}"),
     };
 
-    (void)host;
-    /* An MTA may use the connection for another session after close, without negotiating again. */
+    /* An MTA may use the connection for another session after close, without negotiating again. Which steps are muted
+     * is then forgotten; libmilter keeps to it all the same. */
     if (!session && !(session = session_new(context)))
         return SMFIS_ACCEPT;
     struct door_answer said = door_connect(driver.door, &session->door, &connect);
-    return answer(context, session, &said);
-}
-
-static sfsistat on_command(SMFICTX *context)
-{
-    struct session *session = session_of(context);
-    if (!session)
-        return SMFIS_CONTINUE;
-    struct door_answer said = door_command(driver.door, &session->door);
-    return answer(context, session, &said);
+    return answer(context, session, 0, &said);
 }
 
 static sfsistat on_helo(SMFICTX *context, char *name)
 {
-    (void)name;
-    return on_command(context);
+    struct session *session = session_of(context);
+    if (!session)
+        return SMFIS_CONTINUE;
+    struct door_answer said = door_helo(driver.door, &session->door, name);
+    return answer(context, session, SMFIP_NR_HELO, &said);
 }
 
 static sfsistat on_mail(SMFICTX *context, char **arguments)
 {
-    (void)arguments;
-    return on_command(context);
+    struct session *session = session_of(context);
+    if (!session)
+        return SMFIS_CONTINUE;
+    struct door_answer said =
+        door_mail(driver.door, &session->door, arguments[0], smfi_getsymval(context, (char *)"{auth_authen}"));
+    return answer(context, session, SMFIP_NR_MAIL, &said);
+}
+
+static sfsistat on_rcpt(SMFICTX *context, char **arguments)
+{
+    struct session *session = session_of(context);
+    if (!session)
+        return SMFIS_CONTINUE;
+    const char *mailer = smfi_getsymval(context, (char *)"{rcpt_mailer}");
+    bool rejected = mailer && strcmp(mailer, "error") == 0;
+    struct door_answer said = door_rcpt(driver.door, &session->door, arguments[0], rejected);
+    return answer(context, session, SMFIP_NR_RCPT, &said);
+}
+
+static sfsistat on_data(SMFICTX *context)
+{
+    struct session *session = session_of(context);
+    if (!session)
+        return SMFIS_CONTINUE;
+    struct door_answer said = door_data(driver.door, &session->door);
+    return answer(context, session, SMFIP_NR_DATA, &said);
 }
 
 static sfsistat on_unknown(SMFICTX *context, const char *command)
 {
+    struct session *session = session_of(context);
+
     (void)command;
-    return on_command(context);
+    if (!session)
+        return SMFIS_CONTINUE;
+    struct door_answer said = door_unknown(driver.door, &session->door);
+    return answer(context, session, SMFIP_NR_UNKN, &said);
+}
+
+static sfsistat on_message(SMFICTX *context)
+{
+    struct session *session = session_of(context);
+    char score[SCORE_TEXT_SIZE];
+
+    if (!session)
+        return SMFIS_CONTINUE;
+    struct door_answer said = door_message(driver.door, &session->door, score);
+    /* Topmost, so that none which the client has sent itself comes before it. Fails where it was not negotiated. */
+    if (*score)
+        smfi_insheader(context, 0, (char *)"X-Tidegate-Score", score);
+    return answer(context, session, 0, &said);
+}
+
+static sfsistat on_abort(SMFICTX *context)
+{
+    struct session *session = session_of(context);
+    if (session)
+        door_abort(driver.door, &session->door);
+    return SMFIS_CONTINUE;
 }
 
 static sfsistat on_close(SMFICTX *context)
@@ -179,11 +296,15 @@ bool driver_open(const struct driver_params *params)
     struct smfiDesc filter = {
         .xxfi_name = name,
         .xxfi_version = SMFI_VERSION,
-        .xxfi_flags = SMFIF_SETSYMLIST,
+        .xxfi_flags = SMFIF_SETSYMLIST | SMFIF_ADDHDRS,
         .xxfi_connect = on_connect,
         .xxfi_helo = on_helo,
         .xxfi_envfrom = on_mail,
+        .xxfi_envrcpt = on_rcpt,
+        .xxfi_eom = on_message,
+        .xxfi_abort = on_abort,
         .xxfi_unknown = on_unknown,
+        .xxfi_data = on_data,
         .xxfi_close = on_close,
         .xxfi_negotiate = on_negotiate,
     };
@@ -196,6 +317,18 @@ bool driver_open(const struct driver_params *params)
 bool driver_run(void)
 {
     return smfi_main() == MI_SUCCESS;
+}
+
+void driver_set_needs(const struct rules_needs *wanted)
+{
+    pthread_mutex_lock(&needs_lock);
+    needs = *wanted;
+    pthread_mutex_unlock(&needs_lock);
+}
+
+size_t driver_session_memory(void)
+{
+    return sizeof(struct session) - sizeof(struct door_session) + DOOR_SESSION_MEMORY;
 }
 
 unsigned driver_answering(void)

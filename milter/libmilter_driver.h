@@ -32,7 +32,16 @@ bool driver_open(const struct driver_params *params);
  * which cuts the sessions as well. */
 bool driver_run(void);
 
-/* Sessions that were refused and that the MTA has not closed yet: their answers may still be on the way. Any thread. */
+/* What sessions that negotiate from now on are asked for, that is, which of their commands the engine hears of and may
+ * refuse: rules_needs() of the rules in force. Before the first call connect and close alone; so call it before
+ * driver_run(), and again just before new rules come into force. Any thread. */
+void driver_set_needs(const struct rules_needs *wanted);
+
+/* Bytes that a session takes at most, besides what libmilter itself and the engine keep of it. */
+size_t driver_session_memory(void);
+
+/* Sessions that were refused for good and that the MTA has not closed yet: their answers may still be on the way. Any
+ * thread. */
 unsigned driver_answering(void);
 
 /* So many connections of the MTA are served at once; before the first call any number. Further ones are turned away

@@ -7,7 +7,8 @@
 set -eu
 
 packages="gcc clang libclang-rt-14-dev make xz-utils autoconf automake pkg-config patch
-    libmilter-dev libevent-dev libconfuse-dev check libsubunit-dev
+    libmilter-dev libevent-dev libconfuse-dev libidn2-dev libpsl-dev check libsubunit-dev
+    libdb5.3 libldap-2.5-0 libnsl2 libsasl2-2 libssl3 libwrap0
     postfix miltertest m4 iproute2 procps util-linux libc-bin hostname python3 python3-pytest"
 
 missing=

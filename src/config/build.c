@@ -9,6 +9,8 @@
 #include <strings.h>
 
 #include "config/globals.h"
+#include "config/limits.h"
+#include "config/lists.h"
 #include "config/peer_list.h"
 #include "config/suggest.h"
 
@@ -27,8 +29,9 @@ struct build {
     size_t pathway_count;
     const struct block **scopes; /* the block of each scope, by scope_id */
     size_t scope_count, scope_room;
-    bool cap_beyond_table;         /* some cap can never be reached, and that was told */
-    const struct entry *idle_time; /* the first that is set and not 0 */
+    bool cap_beyond_table;                          /* some cap can never be reached, and that was told */
+    const struct entry *idle_action, *score_refuse; /* the first that is set, and not to the default */
+    struct limits limits;
 };
 
 #define TELL(build, line, ...) messages_error((build)->messages, (build)->config->path, line, __VA_ARGS__)
@@ -152,75 +155,49 @@ static scope_id add_scope(struct build *build, scope_id parent, const struct blo
 
 static bool is_session_cap(enum setting setting)
 {
-    return setting == SETTING_SERVICE_SESSIONS || setting == SETTING_LISTENER_SESSIONS ||
-           setting == SETTING_CLIENT_SESSIONS;
+    return setting == SETTING_SERVICE_SESSIONS || setting == SETTING_LISTENER_SESSIONS;
 }
 
-/* Gives a setting of the rules its value. */
-static void set_setting(struct build *build, scope_id scope, enum setting setting, const struct option_row *option,
-                        const char *text, unsigned line)
+/* Keeps the earlier of two places in the file. */
+static void note_first(const struct entry **first, const struct entry *entry)
 {
-    char why[VALUE_WHY_SIZE];
-    enum refuse_at refuse_at;
-    int64_t number = 0;
-    bool good;
+    if (*first == NULL || entry->line < (*first)->line)
+        *first = entry;
+}
 
-    switch (option->type) {
-    case TYPE_DURATION:
-        good = value_duration(text, option->min, option->max, &number, why);
-        break;
-    case TYPE_REFUSE_AT:
-        good = value_refuse_at(text, &refuse_at, why);
-        if (good)
-            number = refuse_at;
-        break;
-    default:
-        good = value_count(text, option->min, option->max, &number, why);
-    }
-    if (!good) {
-        TELL(build, line, "%s: %s", option->name, why);
-        return;
-    }
+/* What is told of a value that is in order. */
+static void note_setting(struct build *build, const struct entry *entry, int64_t number)
+{
+    enum setting setting = (enum setting)entry->option->number;
+
     if (setting == SETTING_DISCONNECT_DELAY && number > build->config->max_delay_ns)
-        WARN(build, line, "%s: %s is cut to max_delay", option->name, text);
+        WARN(build, entry->line, "%s: %s is cut to max_delay", entry->option->name, entry->values->text);
     if (is_session_cap(setting) && number > build->config->session_table_size && !build->cap_beyond_table) {
         build->cap_beyond_table = true; /* once: there may be thousands of peers */
-        WARN(build, line, "%s: only session_table_size = %u sessions can be counted; raise it or write less",
-             option->name, (unsigned)build->config->session_table_size);
+        WARN(build, entry->line, "%s: only session_table_size = %u sessions can be counted; raise it or write less",
+             entry->option->name, (unsigned)build->config->session_table_size);
     }
-    rules_set(build->rules, scope, setting, number);
+    if (setting == SETTING_IDLE_TIME && number > 0)
+        build->config->idle_time = true;
+    if (setting == SETTING_IDLE_ACTION && number == IDLE_DISCONNECT)
+        note_first(&build->idle_action, entry);
+    if (setting == SETTING_SCORE_REFUSE && number > 0)
+        note_first(&build->score_refuse, entry);
 }
 
-static void check_idle_time(struct build *build, const struct entry *entry)
+/* Gives a setting of the rules its value; `entry` is NULL for the default. */
+static void set_setting(struct build *build, scope_id scope, const struct option_row *option, const struct entry *entry)
 {
     char why[VALUE_WHY_SIZE];
     int64_t number;
 
-    if (!value_duration(entry->values->text, entry->option->min, entry->option->max, &number, why))
-        TELL(build, entry->line, "%s: %s", entry->option->name, why);
-    else if (number > 0 && (build->idle_time == NULL || entry->line < build->idle_time->line))
-        build->idle_time = entry;
-}
-
-static void set_limit(struct build *build, scope_id scope, const struct block *block)
-{
-    const struct limit_row *limit = limit_find(block->title);
-    const struct entry *max = block_entry(block, OPTION_MAX);
-    struct suggestion suggestion;
-
-    if (limit == NULL) {
-        suggest_begin(&suggestion, block->title);
-        for (size_t i = 0; i < limit_table_size; i++)
-            suggest_consider(&suggestion, limit_table[i].name);
-        TELL(build, block->line, "unknown limit \"%.60s\"; %s %s", block->title,
-             suggestion.best != NULL ? "did you mean" : "known is",
-             suggestion.best != NULL ? suggestion.best : limit_table[0].name);
-    } else if (max == NULL) {
-        TELL(build, block->line, "limit %s says nothing; write limit %s { max = 5 }", limit->name, limit->name);
+    if (!value_number(option, entry != NULL ? entry->values->text : option->initial, &number, why)) {
+        TELL(build, entry != NULL ? entry->line : 0, "%s: %s", option->name, why);
+        return;
     }
-    if (max != NULL)
-        set_setting(build, scope, limit != NULL ? limit->max : SETTING_CLIENT_SESSIONS, max->option, max->values->text,
-                    max->line);
+    if (entry != NULL)
+        note_setting(build, entry, number);
+    rules_set(build->rules, scope, (enum setting)option->number, number);
 }
 
 /* What a scope's block says of itself, apart from what it is called and the scopes in it. */
@@ -232,9 +209,7 @@ static void set_scope(struct build *build, scope_id scope, const struct block *b
         const struct option_row *option = entry->option;
 
         if (option->target == TO_SETTING)
-            set_setting(build, scope, (enum setting)option->number, option, entry->values->text, entry->line);
-        else if (option->id == OPTION_IDLE_TIME)
-            check_idle_time(build, entry);
+            set_setting(build, scope, option, entry);
         else if (option->id == OPTION_PATHWAY)
             set_pathway(build, scope, entry);
         else if (option->id == OPTION_DAEMON_NAME && value_name(entry->values->text, why))
@@ -244,7 +219,7 @@ static void set_scope(struct build *build, scope_id scope, const struct block *b
     }
     for (const struct block *child = block->blocks; child != NULL; child = child->next)
         if (child->section->id == SECTION_LIMIT)
-            set_limit(build, scope, child);
+            limits_add(&build->limits, scope, child);
 }
 
 static void check_title(struct build *build, const struct block *block)
@@ -348,7 +323,7 @@ static void add_service(struct build *build)
         const struct option_row *option = &option_table[i];
 
         if (option->target == TO_SETTING && (option->where & IN(SECTION_TOP)) != 0)
-            set_setting(build, RULES_SERVICE, (enum setting)option->number, option, option->initial, 0);
+            set_setting(build, RULES_SERVICE, option, NULL);
     }
     set_client_prefixes(build);
     set_scope_block(build, RULES_SERVICE, top);
@@ -362,8 +337,34 @@ static void add_service(struct build *build)
         if (!build->pathways[i].taken)
             WARN(build, build->pathways[i].block->line, "pathway \"%.100s\" is taken by no listener, listen or peer",
                  build->pathways[i].block->title);
-    if (build->idle_time != NULL)
-        WARN(build, build->idle_time->line, "idle_time is not enforced by this version");
+}
+
+static void set_reputation(struct build *build)
+{
+    const struct option_row *option = &option_table[OPTION_HALF_LIFE];
+
+    for (const struct block *block = build->scan->top->blocks; block != NULL; block = block->next) {
+        const struct entry *entry = block_entry(block, OPTION_HALF_LIFE);
+        char why[VALUE_WHY_SIZE];
+        int64_t half_life;
+
+        if (block->section->id != SECTION_REPUTATION)
+            continue;
+        if (value_number(option, entry != NULL ? entry->values->text : option->initial, &half_life, why))
+            rules_set_reputation(build->rules, half_life);
+        else
+            TELL(build, entry != NULL ? entry->line : 0, "%s: %s", option->name, why);
+    }
+}
+
+/* What the parts of the configuration lack from each other. */
+static void warn_of_parts(struct build *build, bool score)
+{
+    if (build->idle_action != NULL && !build->config->idle_time)
+        WARN(build, build->idle_action->line, "idle_action has no effect without an idle_time; add one");
+    build->config->idle_disconnect = build->idle_action != NULL && build->config->idle_time;
+    if (build->score_refuse != NULL && !score)
+        WARN(build, build->score_refuse->line, "score_refuse has no effect without a limit in mode score; add one");
 }
 
 /* ---- the rules ---- */
@@ -474,13 +475,20 @@ bool build_config(struct config *config, const struct scan *scan, struct config_
 {
     struct build build = {.config = config, .scan = scan, .messages = messages, .rules = rules_builder_new()};
     size_t errors = messages->errors;
+    bool limits_score, deny_scores;
 
     if (build.rules == NULL) {
         out_of_memory(&build);
         return false;
     }
     globals_set(config, scan, messages);
+    rules_set_monitor(build.rules, config->monitor);
+    limits_begin(&build.limits, config, scan, build.rules, messages);
     add_service(&build);
+    set_reputation(&build);
+    lists_set(config, scan, build.rules, &deny_scores, messages);
+    limits_score = limits_end(&build.limits);
+    warn_of_parts(&build, limits_score || deny_scores);
     if (messages->errors == errors)
         build_rules(&build);
     rules_builder_free(&build.rules);

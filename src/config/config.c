@@ -93,6 +93,10 @@ static const char *fixed_text(const struct config *config, enum config_global gl
     case GLOBAL_SESSION_TABLE_SIZE:
         snprintf(room, 16, "%u", (unsigned)config->session_table_size);
         return room;
+    case GLOBAL_TABLE_SIZE:
+        snprintf(room, 16, "%u", (unsigned)config->table_size);
+        return room;
+    case GLOBAL_MONITOR:
     case GLOBAL_MAX_DELAY:
     case GLOBAL_MAX_WAITING:
     case GLOBAL_LOG_REFUSALS:

@@ -35,9 +35,13 @@ struct config {
     mode_t milter_mode;                /* of a unix socket: 0 to 0777 */
     char *pid_file;
     uint32_t session_table_size; /* records, 1 to ENGINE_SESSIONS_MAX */
+    uint32_t table_size;         /* records, 1 to ENGINE_TABLE_MAX */
     uint32_t max_waiting;        /* callbacks that may wait at once, 0 to 10000 */
     int64_t max_delay_ns;        /* all delays of one callback together, 0 to 29 s */
     bool log_refusals;
+    bool monitor;                /* the whole service is a dry run; the rules know it too */
+    bool idle_time;              /* some scope limits how long its sessions may be silent, */
+    bool idle_disconnect;        /* and some scope wants the connection of such a session ended */
     unsigned line[GLOBAL_COUNT]; /* where each was set; 0: nowhere, it is the default */
 
     struct rules *rules; /* NULL once taken */
@@ -49,7 +53,8 @@ struct config {
  * may be warnings in `messages`. On failure false, *out is NULL and `messages` has at least one error: as many as
  * one pass can see, each with FILE:LINE. `messages` is added to, so start with an empty one, and clear it afterwards.
  *
- * A peer's `file` is looked for in the directory of `path`. A caller that changes its directory gives an absolute path.
+ * The `file` of a peer or a list is looked for in the directory of `path`. A caller that changes its directory gives an
+ * absolute path.
  */
 bool config_load(const char *path, struct config **out, struct config_messages *messages);
 

@@ -35,7 +35,7 @@ static void on_error(cfg_t *cfg, const char *format, va_list arguments)
 /* False, and an error, when the option of libconfuse's section is not what the scan found in the block. */
 static bool compare_option(struct crosscheck *check, cfg_opt_t *opt, const struct block *block)
 {
-    const struct option_row *option = option_find(opt->name);
+    const struct option_row *option = option_find(opt->name, IN(block->section->id));
     const struct entry *entry = option != NULL ? block_entry(block, option->id) : NULL;
     const struct value *value = entry != NULL ? entry->values : NULL;
     unsigned line = entry != NULL ? entry->line : block->line;

@@ -1,12 +1,13 @@
 /*
  * dump.c: the effective configuration as a file.
  */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "config/config.h"
-#include "config/peer_list.h"
+#include "config/list_file.h"
 #include "config/scan.h"
 
 struct dump {
@@ -30,7 +31,7 @@ static void write_quoted(const struct dump *dump, const char *text)
     putc('"', dump->out);
 }
 
-/* A CIDR block in its usual form, anything else as it is. */
+/* A CIDR block in its usual form, names as they were given. */
 static void write_prefix(const struct dump *dump, const char *text)
 {
     char form[PREFIX_TEXT_SIZE], why[VALUE_WHY_SIZE];
@@ -39,10 +40,10 @@ static void write_prefix(const struct dump *dump, const char *text)
     write_quoted(dump, value_prefix(text, &prefix, why) ? prefix_format(&prefix, form) : text);
 }
 
-/* The path of a peer's file, absolute, so that the dump may lie anywhere. */
+/* The path of a list's file, absolute, so that the dump may lie anywhere. */
 static void write_file(const struct dump *dump, const char *text)
 {
-    char *path = peer_list_path(dump->config->path, text);
+    char *path = list_file_path(dump->config->path, text);
     char directory[4096];
 
     if (path != NULL && path[0] != '/' && getcwd(directory, sizeof directory) != NULL) {
@@ -58,11 +59,13 @@ static void write_file(const struct dump *dump, const char *text)
     free(path);
 }
 
-static void write_list(const struct dump *dump, const struct value *value)
+static void write_list(const struct dump *dump, const struct entry *entry)
 {
+    bool prefixes = entry->option->id == OPTION_CLIENTS || entry->option->id == OPTION_EXCEPT;
+
     fputs("{ ", dump->out);
-    for (; value != NULL; value = value->next) {
-        write_prefix(dump, value->text);
+    for (const struct value *value = entry->values; value != NULL; value = value->next) {
+        (prefixes ? write_prefix : write_quoted)(dump, value->text);
         fputs(value->next != NULL ? ", " : " ", dump->out);
     }
     putc('}', dump->out);
@@ -72,7 +75,6 @@ static void write_list(const struct dump *dump, const struct value *value)
 static void write_value(const struct dump *dump, const struct option_row *option, const char *text)
 {
     char why[VALUE_WHY_SIZE], form[DURATION_TEXT_SIZE];
-    enum refuse_at refuse_at = REFUSE_AT_HELO;
     int64_t number = 0;
     unsigned mode = 0;
     bool yes = false;
@@ -86,12 +88,12 @@ static void write_value(const struct dump *dump, const struct option_row *option
         value_bool(text, &yes, why);
         fputs(yes ? "yes" : "no", dump->out);
         break;
-    case TYPE_REFUSE_AT:
-        value_refuse_at(text, &refuse_at, why);
-        fputs(refuse_at == REFUSE_AT_CONNECT ? "connect" : "helo", dump->out);
+    case TYPE_WORD:
+        value_word(text, option->words, &number, why);
+        fputs(option->words[number], dump->out);
         break;
-    case TYPE_MODE:
-        value_mode(text, &mode, why);
+    case TYPE_PERMISSIONS:
+        value_permissions(text, &mode, why);
         fprintf(dump->out, "\"%04o\"", mode);
         break;
     case TYPE_FILE:
@@ -104,7 +106,8 @@ static void write_value(const struct dump *dump, const struct option_row *option
     case TYPE_NAME:
     case TYPE_PATH:
     case TYPE_SOCKET:
-    case TYPE_CLIENTS:
+    case TYPE_REPLY:
+    case TYPE_LIST:
     default:
         write_quoted(dump, text);
     }
@@ -117,7 +120,7 @@ static void write_option(const struct dump *dump, const struct option_row *optio
     indent(dump, depth);
     fprintf(dump->out, "%s = ", option->name);
     if (option_is_list(option))
-        write_list(dump, entry->values);
+        write_list(dump, entry);
     else
         write_value(dump, option, entry != NULL ? entry->values->text : option->initial);
     putc('\n', dump->out);
@@ -131,7 +134,7 @@ static void write_full(const struct dump *dump, const struct block *block, enum 
 
         if ((option->where & IN(section)) == 0)
             continue;
-        if (option->id == OPTION_MODE && dump->config->milter_address.kind != SOCKET_UNIX)
+        if (option->id == OPTION_PERMISSIONS && dump->config->milter_address.kind != SOCKET_UNIX)
             continue; /* it may not be written there */
         write_option(dump, option, block != NULL ? block_entry(block, option->id) : NULL, depth);
     }
@@ -142,10 +145,12 @@ static void write_block(const struct dump *dump, const struct block *block, int 
     indent(dump, depth);
     fputs(block->section->name, dump->out);
     if (block->section->id == SECTION_LIMIT) {
-        fprintf(dump->out, " %s", limit_find(block->title)->name);
+        putc(' ', dump->out);
+        for (const char *c = block->title; *c != '\0'; c++)
+            putc(tolower((unsigned char)*c), dump->out);
     } else if (block->title != NULL) {
         putc(' ', dump->out);
-        if (block->section->id == SECTION_PEER)
+        if (block->section->id == SECTION_PEER || block->section->id == SECTION_KEY)
             write_prefix(dump, block->title);
         else
             write_quoted(dump, block->title);

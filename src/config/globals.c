@@ -69,7 +69,7 @@ static void set_global(struct globals *globals, const struct option_row *option,
             keep_text(globals, &config->milter_group, text);
         break;
     case GLOBAL_MILTER_MODE:
-        good = value_mode(text, &mode, why);
+        good = value_permissions(text, &mode, why);
         if (good)
             config->milter_mode = (mode_t)mode;
         break;
@@ -82,6 +82,16 @@ static void set_global(struct globals *globals, const struct option_row *option,
         good = value_count(text, option->min, option->max, &number, why);
         if (good)
             config->session_table_size = (uint32_t)number;
+        break;
+    case GLOBAL_TABLE_SIZE:
+        good = value_count(text, option->min, option->max, &number, why);
+        if (good)
+            config->table_size = (uint32_t)number;
+        break;
+    case GLOBAL_MONITOR:
+        good = value_number(option, text, &number, why);
+        if (good)
+            config->monitor = number == 1;
         break;
     case GLOBAL_MAX_WAITING:
         good = value_count(text, option->min, option->max, &number, why);
@@ -141,7 +151,7 @@ static void warn_of_globals(const struct globals *globals)
 void globals_set(struct config *config, const struct scan *scan, struct config_messages *messages)
 {
     struct globals globals = {.config = config, .scan = scan, .messages = messages};
-    static const enum option_id of_unix[] = {OPTION_GROUP, OPTION_MODE};
+    static const enum option_id of_unix[] = {OPTION_GROUP, OPTION_PERMISSIONS};
 
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option_row *option = &option_table[i];

@@ -10,6 +10,16 @@
 #define SECONDS(n) ((n)*INT64_C(1000000000))
 #define DAYS(n) SECONDS((n)*INT64_C(86400))
 
+static const char *const service_modes[] = {"block", "monitor", NULL};
+static const char *const refuse_at_words[] = {"helo", "connect", NULL};
+static const char *const idle_actions[] = {"refuse", "disconnect", NULL};
+static const char *const limit_modes[] = {"off", "block", "monitor", "score", NULL};
+static const char *const limit_counts[] = {"sessions", "connections",      "messages", "bounces", "recipients",
+                                           "errors",   "unknown_commands", "networks", NULL};
+static const char *const limit_pers[] = {"session", "message",       "client",    "client_domain",    "helo",
+                                         "sender",  "sender_domain", "recipient", "recipient_domain", "user",
+                                         NULL};
+
 /* Every section that is a scope, the service included. */
 #define IN_SCOPES                                                                                                 \
     (IN(SECTION_TOP) | IN(SECTION_LISTENER) | IN(SECTION_LISTEN) | IN(SECTION_PEER) | IN(SECTION_PATHWAY_GROUP) | \
@@ -61,10 +71,37 @@ const struct section_row section_table[SECTION_COUNT] = {
                        .where = IN_SCOPES,
                        .title = "client_sessions",
                        .many = true,
-                       .text = "What is counted for each client in this scope, and how much of it is let in."},
+                       .text = "Count this, per that, over this window, at most so many; then do this. What a block "
+                               "does not say is taken from an outer block of the limit, at last from its defaults."},
+    [SECTION_KEY] = {.id = SECTION_KEY,
+                     .name = "key",
+                     .where = IN(SECTION_LIMIT),
+                     .title = "\"192.0.2.0/24\"",
+                     .many = true,
+                     .text = "Other numbers for some: an address or CIDR block, a domain with its subdomains, a whole "
+                             "address (a@b), a user. The most specific one holds."},
+    [SECTION_DENY] = {.id = SECTION_DENY, .name = "deny", .where = IN(SECTION_TOP), .text = "Who is refused outright."},
+    [SECTION_EXEMPT] = {.id = SECTION_EXEMPT,
+                        .name = "exempt",
+                        .where = IN(SECTION_TOP),
+                        .text = "Who is spared: clients all limits, the others those judged from MAIL on. The longest "
+                                "prefix of deny and exempt holds, on a tie deny."},
+    [SECTION_REPUTATION] = {.id = SECTION_REPUTATION,
+                            .name = "reputation",
+                            .where = IN(SECTION_TOP),
+                            .text = "Keeps a history of each client, good or bad, for max_good and max_bad."},
 };
 
 const struct option_row option_table[OPTION_COUNT] = {
+    [OPTION_SERVICE_MODE] = {.id = OPTION_SERVICE_MODE,
+                             .name = "mode",
+                             .type = TYPE_WORD,
+                             .where = IN(SECTION_TOP),
+                             .words = service_modes,
+                             .initial = "block",
+                             .target = TO_GLOBAL,
+                             .number = GLOBAL_MONITOR,
+                             .text = "monitor: everything is judged and told, nothing refused."},
     [OPTION_SERVICE_SESSIONS] = {.id = OPTION_SERVICE_SESSIONS,
                                  .name = "service_sessions",
                                  .type = TYPE_COUNT,
@@ -91,13 +128,34 @@ const struct option_row option_table[OPTION_COUNT] = {
                           .where = IN_SCOPES,
                           .max = DAYS(365),
                           .initial = "0",
-                          .target = TO_BUILD,
-                          .text = "Silence after which a client is disconnected; 0: never. Not enforced by this "
-                                  "version."},
+                          .target = TO_SETTING,
+                          .number = SETTING_IDLE_TIME,
+                          .text = "Silence after which a session is refused at its next command; 0: never. A message "
+                                  "under way is no silence."},
+    [OPTION_IDLE_ACTION] = {.id = OPTION_IDLE_ACTION,
+                            .name = "idle_action",
+                            .type = TYPE_WORD,
+                            .where = IN_SCOPES,
+                            .words = idle_actions,
+                            .initial = "refuse",
+                            .target = TO_SETTING,
+                            .number = SETTING_IDLE_ACTION,
+                            .text = "disconnect: the connection of an idle session is ended at once, which needs Linux "
+                                    "and CAP_NET_ADMIN."},
+    [OPTION_SCORE_REFUSE] = {.id = OPTION_SCORE_REFUSE,
+                             .name = "score_refuse",
+                             .type = TYPE_COUNT,
+                             .where = IN_SCOPES,
+                             .max = UINT32_MAX,
+                             .initial = "0",
+                             .target = TO_SETTING,
+                             .number = SETTING_SCORE_REFUSE,
+                             .text = "Points, of limits in mode score, at which a session is refused; 0: never."},
     [OPTION_REFUSE_AT] = {.id = OPTION_REFUSE_AT,
                           .name = "refuse_at",
-                          .type = TYPE_REFUSE_AT,
+                          .type = TYPE_WORD,
                           .where = IN_SCOPES,
+                          .words = refuse_at_words,
                           .initial = "helo",
                           .target = TO_SETTING,
                           .number = SETTING_REFUSE_AT,
@@ -169,6 +227,18 @@ const struct option_row option_table[OPTION_COUNT] = {
                                    .needs_restart = true,
                                    .text = "Sessions that can be known at once; memory for all of them is taken at "
                                            "start."},
+    [OPTION_TABLE_SIZE] = {.id = OPTION_TABLE_SIZE,
+                           .name = "table_size",
+                           .type = TYPE_COUNT,
+                           .where = IN(SECTION_TOP),
+                           .min = 1,
+                           .max = ENGINE_TABLE_MAX,
+                           .initial = "262144",
+                           .target = TO_GLOBAL,
+                           .number = GLOBAL_TABLE_SIZE,
+                           .needs_restart = true,
+                           .text = "Clients, domains, senders and so on whose counts can be known at once; memory for "
+                                   "all of them is taken at start."},
     [OPTION_PID_FILE] = {.id = OPTION_PID_FILE,
                          .name = "pid_file",
                          .type = TYPE_PATH,
@@ -203,15 +273,15 @@ const struct option_row option_table[OPTION_COUNT] = {
                       .number = GLOBAL_MILTER_GROUP,
                       .needs_restart = true,
                       .text = "The group that a unix socket is given; the mail server must be in it."},
-    [OPTION_MODE] = {.id = OPTION_MODE,
-                     .name = "mode",
-                     .type = TYPE_MODE,
-                     .where = IN(SECTION_MILTER),
-                     .initial = "0660",
-                     .target = TO_GLOBAL,
-                     .number = GLOBAL_MILTER_MODE,
-                     .needs_restart = true,
-                     .text = "The permissions of a unix socket, in octal."},
+    [OPTION_PERMISSIONS] = {.id = OPTION_PERMISSIONS,
+                            .name = "mode",
+                            .type = TYPE_PERMISSIONS,
+                            .where = IN(SECTION_MILTER),
+                            .initial = "0660",
+                            .target = TO_GLOBAL,
+                            .number = GLOBAL_MILTER_MODE,
+                            .needs_restart = true,
+                            .text = "The permissions of a unix socket, in octal."},
     [OPTION_DAEMON_NAME] = {.id = OPTION_DAEMON_NAME,
                             .name = "daemon_name",
                             .type = TYPE_NAME,
@@ -224,31 +294,188 @@ const struct option_row option_table[OPTION_COUNT] = {
                         .where = IN(SECTION_LISTENER) | IN(SECTION_LISTEN) | IN(SECTION_PEER),
                         .target = TO_BUILD,
                         .text = "The pathway whose settings and budget sessions of this scope take."},
-    [OPTION_CLIENTS] = {.id = OPTION_CLIENTS,
-                        .name = "clients",
-                        .type = TYPE_CLIENTS,
-                        .where = IN(SECTION_PEER),
-                        .target = TO_BUILD,
-                        .text = "Addresses and CIDR blocks of a peer whose title is a name."},
-    [OPTION_FILE] = {.id = OPTION_FILE,
-                     .name = "file",
-                     .type = TYPE_FILE,
-                     .where = IN(SECTION_PEER),
-                     .target = TO_BUILD,
-                     .text = "A file of addresses and CIDR blocks, one a line, beside this file or by absolute path."},
+    [OPTION_LIMIT_COUNT] = {.id = OPTION_LIMIT_COUNT,
+                            .name = "count",
+                            .type = TYPE_WORD,
+                            .where = IN(SECTION_LIMIT),
+                            .words = limit_counts,
+                            .target = TO_BUILD,
+                            .text = "What is counted; built-in limits bring it."},
+    [OPTION_LIMIT_PER] = {.id = OPTION_LIMIT_PER,
+                          .name = "per",
+                          .type = TYPE_WORD,
+                          .where = IN(SECTION_LIMIT),
+                          .words = limit_pers,
+                          .target = TO_BUILD,
+                          .text = "Whose counts they are; built-in limits bring it."},
     [OPTION_MAX] = {.id = OPTION_MAX,
                     .name = "max",
                     .type = TYPE_COUNT,
-                    .where = IN(SECTION_LIMIT),
+                    .where = IN(SECTION_LIMIT) | IN(SECTION_KEY),
                     .max = UINT32_MAX,
-                    .target = TO_LIMIT,
+                    .target = TO_TERM,
+                    .number = TERM_MAX,
                     .text = "At most so many; 0: no limit."},
+    [OPTION_MAX_GOOD] = {.id = OPTION_MAX_GOOD,
+                         .name = "max_good",
+                         .type = TYPE_COUNT,
+                         .where = IN(SECTION_LIMIT) | IN(SECTION_KEY),
+                         .max = UINT32_MAX,
+                         .target = TO_TERM,
+                         .number = TERM_MAX_GOOD,
+                         .text = "The max of clients of good reputation."},
+    [OPTION_MAX_BAD] = {.id = OPTION_MAX_BAD,
+                        .name = "max_bad",
+                        .type = TYPE_COUNT,
+                        .where = IN(SECTION_LIMIT) | IN(SECTION_KEY),
+                        .max = UINT32_MAX,
+                        .target = TO_TERM,
+                        .number = TERM_MAX_BAD,
+                        .text = "The max of clients of bad reputation."},
+    [OPTION_MAX_AUTHENTICATED] = {.id = OPTION_MAX_AUTHENTICATED,
+                                  .name = "max_authenticated",
+                                  .type = TYPE_COUNT,
+                                  .where = IN(SECTION_LIMIT) | IN(SECTION_KEY),
+                                  .max = UINT32_MAX,
+                                  .target = TO_TERM,
+                                  .number = TERM_MAX_AUTHENTICATED,
+                                  .text = "The max of sessions with a user."},
+    [OPTION_WINDOW] = {.id = OPTION_WINDOW,
+                       .name = "window",
+                       .type = TYPE_DURATION,
+                       .where = IN(SECTION_LIMIT),
+                       .min = LIMIT_WINDOW_MIN,
+                       .max = LIMIT_TIME_MAX,
+                       .target = TO_TERM,
+                       .number = TERM_WINDOW,
+                       .text = "How long what was counted is remembered."},
+    [OPTION_LIMIT_MODE] = {.id = OPTION_LIMIT_MODE,
+                           .name = "mode",
+                           .type = TYPE_WORD,
+                           .where = IN(SECTION_LIMIT) | IN(SECTION_DENY),
+                           .words = limit_modes,
+                           .target = TO_TERM,
+                           .number = TERM_MODE,
+                           .text = "What becomes of what is over: block refuses it, monitor only tells of it, score "
+                                   "gives the session points; off: nothing is judged."},
+    [OPTION_POINTS] = {.id = OPTION_POINTS,
+                       .name = "points",
+                       .type = TYPE_COUNT,
+                       .where = IN(SECTION_LIMIT) | IN(SECTION_DENY),
+                       .max = LIMIT_POINTS_MAX,
+                       .target = TO_TERM,
+                       .number = TERM_POINTS,
+                       .text = "The points that mode score gives."},
+    [OPTION_BAN] = {.id = OPTION_BAN,
+                    .name = "ban",
+                    .type = TYPE_DURATION,
+                    .where = IN(SECTION_LIMIT),
+                    .max = LIMIT_TIME_MAX,
+                    .target = TO_TERM,
+                    .number = TERM_BAN,
+                    .text = "How long whoever crosses the limit is refused; 0: no longer than the count is too high."},
+    [OPTION_SOFT] = {.id = OPTION_SOFT,
+                     .name = "soft",
+                     .type = TYPE_COUNT,
+                     .where = IN(SECTION_LIMIT),
+                     .max = UINT32_MAX,
+                     .target = TO_TERM,
+                     .number = TERM_SOFT,
+                     .text = "Errors of a session after which every reply waits a second for each of them; 0: never."},
+    [OPTION_ERROR_DELAY] = {.id = OPTION_ERROR_DELAY,
+                            .name = "error_delay",
+                            .type = TYPE_DURATION,
+                            .where = IN(SECTION_LIMIT),
+                            .max = DAYS(1),
+                            .target = TO_TERM,
+                            .number = TERM_ERROR_DELAY,
+                            .text = "How long the reply to an error waits."},
+    [OPTION_LIMIT_DISCONNECT_DELAY] =
+        {.id = OPTION_LIMIT_DISCONNECT_DELAY,
+         .name = "disconnect_delay",
+         .type = TYPE_DURATION,
+         .where = IN(SECTION_LIMIT),
+         .max = DAYS(1),
+         .target = TO_TERM,
+         .number = TERM_DISCONNECT_DELAY,
+         .text =
+             "How long what this limit refuses waits for its reply; without it, the disconnect_delay of the scope."},
+    [OPTION_LIMIT_IPV4_PREFIX] = {.id = OPTION_LIMIT_IPV4_PREFIX,
+                                  .name = "ipv4_prefix",
+                                  .type = TYPE_BITS,
+                                  .where = IN(SECTION_LIMIT),
+                                  .max = 32,
+                                  .target = TO_TERM,
+                                  .number = TERM_IPV4_PREFIX,
+                                  .text = "How many bits of an IPv4 address make one network."},
+    [OPTION_LIMIT_IPV6_PREFIX] = {.id = OPTION_LIMIT_IPV6_PREFIX,
+                                  .name = "ipv6_prefix",
+                                  .type = TYPE_BITS,
+                                  .where = IN(SECTION_LIMIT),
+                                  .max = 128,
+                                  .target = TO_TERM,
+                                  .number = TERM_IPV6_PREFIX,
+                                  .text = "How many bits of an IPv6 address make one network."},
+    [OPTION_REPLY] = {.id = OPTION_REPLY,
+                      .name = "reply",
+                      .type = TYPE_REPLY,
+                      .where = IN(SECTION_LIMIT),
+                      .target = TO_BUILD,
+                      .text = "What the client is told: CODE, an enhanced code if wanted, a text in which {client}, "
+                              "{limit}, {count} and {max} are filled in."},
+    [OPTION_EXCEPT] = {.id = OPTION_EXCEPT,
+                       .name = "except",
+                       .type = TYPE_LIST,
+                       .where = IN(SECTION_LIMIT),
+                       .target = TO_BUILD,
+                       .text = "Whom the limit spares: addresses, CIDR blocks, domains, whole addresses, users."},
+    [OPTION_CLIENTS] = {.id = OPTION_CLIENTS,
+                        .name = "clients",
+                        .type = TYPE_LIST,
+                        .where = IN(SECTION_PEER) | IN(SECTION_DENY) | IN(SECTION_EXEMPT),
+                        .target = TO_BUILD,
+                        .text = "Addresses and CIDR blocks; in a peer whose title is a name."},
+    [OPTION_DOMAINS] = {.id = OPTION_DOMAINS,
+                        .name = "domains",
+                        .type = TYPE_LIST,
+                        .where = IN(SECTION_DENY) | IN(SECTION_EXEMPT),
+                        .target = TO_BUILD,
+                        .text = "Domains of envelope senders, with their subdomains."},
+    [OPTION_SENDERS] = {.id = OPTION_SENDERS,
+                        .name = "senders",
+                        .type = TYPE_LIST,
+                        .where = IN(SECTION_DENY) | IN(SECTION_EXEMPT),
+                        .target = TO_BUILD,
+                        .text = "Envelope senders, as a@b."},
+    [OPTION_USERS] = {.id = OPTION_USERS,
+                      .name = "users",
+                      .type = TYPE_LIST,
+                      .where = IN(SECTION_DENY) | IN(SECTION_EXEMPT),
+                      .target = TO_BUILD,
+                      .text = "Users who have authenticated."},
+    [OPTION_AUTHENTICATED] = {.id = OPTION_AUTHENTICATED,
+                              .name = "authenticated",
+                              .type = TYPE_BOOL,
+                              .where = IN(SECTION_EXEMPT),
+                              .target = TO_BUILD,
+                              .text = "Whether everybody who has authenticated is exempt."},
+    [OPTION_FILE] = {.id = OPTION_FILE,
+                     .name = "file",
+                     .type = TYPE_FILE,
+                     .where = IN(SECTION_PEER) | IN(SECTION_DENY) | IN(SECTION_EXEMPT),
+                     .target = TO_BUILD,
+                     .text = "A file with one entry a line, beside this file or by absolute path: addresses and CIDR "
+                             "blocks, in deny and exempt also domains, senders (a@b) and users (user:NAME)."},
+    [OPTION_HALF_LIFE] = {.id = OPTION_HALF_LIFE,
+                          .name = "half_life",
+                          .type = TYPE_DURATION,
+                          .where = IN(SECTION_REPUTATION),
+                          .min = SECONDS(60),
+                          .max = DAYS(30),
+                          .initial = "7d",
+                          .target = TO_BUILD,
+                          .text = "The time in which a history fades to half."},
 };
-
-const struct limit_row limit_table[] = {
-    {"client_sessions", SETTING_CLIENT_SESSIONS, "Sessions at once of one client."},
-};
-const size_t limit_table_size = sizeof limit_table / sizeof limit_table[0];
 
 const struct section_row *section_find(const char *name)
 {
@@ -261,20 +488,22 @@ const struct section_row *section_find(const char *name)
     return NULL;
 }
 
-const struct option_row *option_find(const char *name)
+const struct option_row *option_find(const char *name, unsigned where)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++)
-        if (strcasecmp(option_table[i].name, name) == 0)
+        if ((option_table[i].where & where) != 0 && strcasecmp(option_table[i].name, name) == 0)
             return &option_table[i];
     return NULL;
 }
 
-const struct limit_row *limit_find(const char *name)
+unsigned option_places(const char *name)
 {
-    for (size_t i = 0; i < limit_table_size; i++)
-        if (strcasecmp(limit_table[i].name, name) == 0)
-            return &limit_table[i];
-    return NULL;
+    unsigned where = 0;
+
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        if (strcasecmp(option_table[i].name, name) == 0)
+            where |= option_table[i].where;
+    return where;
 }
 
 const char *section_place(const struct section_row *section)
@@ -284,5 +513,5 @@ const char *section_place(const struct section_row *section)
 
 bool option_is_list(const struct option_row *option)
 {
-    return option->type == TYPE_CLIENTS;
+    return option->type == TYPE_LIST;
 }

@@ -2,8 +2,9 @@
  * options.h: what a configuration file may say, as tables.
  *
  * One row for each option and one for each section. The rows drive the mistake finder (scan.c), what libconfuse is told
- * (crosscheck.c), where a value goes (build.c), the dump (dump.c) and the sample file's test. A new option is a row
- * here and, unless its value is a setting of the rules, a line in build.c.
+ * (crosscheck.c), where a value goes (build.c, limits.c), the dump (dump.c) and the sample file's test. A new option is
+ * a row here and, unless its value is a setting of the rules or a term of limits, a line where its section is read:
+ * build.c, globals.c, limits.c or lists.c.
  *
  * Everything here is constant; any thread.
  */
@@ -25,11 +26,16 @@ enum section_id {
     SECTION_PATHWAY_GROUP,
     SECTION_PATHWAY,
     SECTION_LIMIT,
+    SECTION_KEY, /* of a limit */
+    SECTION_DENY,
+    SECTION_EXEMPT,
+    SECTION_REPUTATION,
     SECTION_COUNT
 };
 
 /* The set of sections that has just this one. */
 #define IN(section) (1u << (section))
+#define ANYWHERE (~0u)
 
 struct section_row {
     enum section_id id;
@@ -42,10 +48,14 @@ struct section_row {
     const char *text;      /* one line of documentation */
 };
 
+/* One name may be several options, in sections that differ. */
 enum option_id {
+    OPTION_SERVICE_MODE,
     OPTION_SERVICE_SESSIONS,
     OPTION_LISTENER_SESSIONS,
     OPTION_IDLE_TIME,
+    OPTION_IDLE_ACTION,
+    OPTION_SCORE_REFUSE,
     OPTION_REFUSE_AT,
     OPTION_REFUSE_PENDING,
     OPTION_DISCONNECT_DELAY,
@@ -54,37 +64,60 @@ enum option_id {
     OPTION_CLIENT_IPV4_PREFIX,
     OPTION_CLIENT_IPV6_PREFIX,
     OPTION_SESSION_TABLE_SIZE,
+    OPTION_TABLE_SIZE,
     OPTION_PID_FILE,
     OPTION_LOG_REFUSALS,
     OPTION_SOCKET,
     OPTION_GROUP,
-    OPTION_MODE,
+    OPTION_PERMISSIONS,
     OPTION_DAEMON_NAME,
     OPTION_PATHWAY,
-    OPTION_CLIENTS,
-    OPTION_FILE,
+    OPTION_LIMIT_COUNT,
+    OPTION_LIMIT_PER,
     OPTION_MAX,
+    OPTION_MAX_GOOD,
+    OPTION_MAX_BAD,
+    OPTION_MAX_AUTHENTICATED,
+    OPTION_WINDOW,
+    OPTION_LIMIT_MODE,
+    OPTION_POINTS,
+    OPTION_BAN,
+    OPTION_SOFT,
+    OPTION_ERROR_DELAY,
+    OPTION_LIMIT_DISCONNECT_DELAY,
+    OPTION_LIMIT_IPV4_PREFIX,
+    OPTION_LIMIT_IPV6_PREFIX,
+    OPTION_REPLY,
+    OPTION_EXCEPT,
+    OPTION_CLIENTS,
+    OPTION_DOMAINS,
+    OPTION_SENDERS,
+    OPTION_USERS,
+    OPTION_AUTHENTICATED,
+    OPTION_FILE,
+    OPTION_HALF_LIFE,
     OPTION_COUNT
 };
 
 enum option_type {
-    TYPE_COUNT,     /* a whole number from min to max */
-    TYPE_BITS,      /* the same, a prefix length */
-    TYPE_DURATION,  /* min and max in nanoseconds */
-    TYPE_BOOL,      /* yes or no */
-    TYPE_REFUSE_AT, /* helo or connect */
-    TYPE_MODE,      /* octal file permissions */
-    TYPE_NAME,      /* one word, fit for a log line */
-    TYPE_PATH,      /* an absolute path */
-    TYPE_FILE,      /* a path, relative to the directory of the configuration file */
-    TYPE_SOCKET,    /* libmilter's notation */
-    TYPE_CLIENTS,   /* a list of addresses and CIDR blocks */
+    TYPE_COUNT,       /* a whole number from min to max */
+    TYPE_BITS,        /* the same, a prefix length */
+    TYPE_DURATION,    /* min and max in nanoseconds */
+    TYPE_BOOL,        /* yes or no */
+    TYPE_WORD,        /* one of `words` */
+    TYPE_PERMISSIONS, /* of a file, in octal */
+    TYPE_NAME,        /* one word, fit for a log line */
+    TYPE_PATH,        /* an absolute path */
+    TYPE_FILE,        /* a path, relative to the directory of the configuration file */
+    TYPE_SOCKET,      /* libmilter's notation */
+    TYPE_REPLY,       /* what the client is told */
+    TYPE_LIST,        /* addresses, CIDR blocks and names, as keys.h reads them */
 };
 
 /* Where a value goes. */
 enum option_target {
     TO_SETTING, /* `number` is the enum setting of the scope that the section is */
-    TO_LIMIT,   /* the setting of the limit that the section is (limit_find) */
+    TO_TERM,    /* `number` is the enum limit_term of the limit or key that the section is; deny takes two of them */
     TO_GLOBAL,  /* `number` is the enum config_global */
     TO_BUILD,   /* build.c knows */
 };
@@ -96,6 +129,8 @@ enum config_global {
     GLOBAL_MILTER_MODE,
     GLOBAL_PID_FILE,
     GLOBAL_SESSION_TABLE_SIZE,
+    GLOBAL_TABLE_SIZE,
+    GLOBAL_MONITOR,
     GLOBAL_MAX_DELAY,
     GLOBAL_MAX_WAITING,
     GLOBAL_LOG_REFUSALS,
@@ -106,8 +141,9 @@ struct option_row {
     enum option_id id;
     const char *name;
     enum option_type type;
-    unsigned where;      /* the sections it may stand in */
-    int64_t min, max;    /* of numbers and durations */
+    unsigned where;           /* the sections it may stand in */
+    int64_t min, max;         /* of numbers and durations */
+    const char *const *words; /* of TYPE_WORD, in the order of the enum that the value is; NULL ends them */
     const char *initial; /* its value at the top level, or in the milter section, when not set; NULL: it has none */
     enum option_target target;
     int number;
@@ -115,22 +151,18 @@ struct option_row {
     const char *text;   /* one line of documentation */
 };
 
-/* What `limit NAME { }` may be. */
-struct limit_row {
-    const char *name;
-    enum setting max; /* the setting that its max is */
-    const char *text;
-};
-
 extern const struct section_row section_table[SECTION_COUNT];
 extern const struct option_row option_table[OPTION_COUNT];
-extern const struct limit_row limit_table[];
-extern const size_t limit_table_size;
 
 /* The row of that name (or alias), in any letter case; NULL: there is none. */
 const struct section_row *section_find(const char *name);
-const struct option_row *option_find(const char *name);
-const struct limit_row *limit_find(const char *name);
+
+/* The first row of that name, in any letter case, that may stand in one of the sections of the set `where`; NULL: there
+ * is none. In one section a name has one row at most. */
+const struct option_row *option_find(const char *name, unsigned where);
+
+/* All sections that an option of that name may stand in; 0: no option is called so. */
+unsigned option_places(const char *name);
 
 /* "the top level", or the section's name. */
 const char *section_place(const struct section_row *section);

@@ -3,64 +3,24 @@
  */
 #include "config/peer_list.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "config/cidr_file.h"
+#include "config/list_file.h"
 #include "config/values.h"
 
-/* One file that is being read. */
+/* One peer that is being read. */
 struct reading {
-    const char *path;
     peer_list_each *each;
     void *context;
-    size_t count;
 };
 
-char *peer_list_path(const char *config_path, const char *file)
+static bool read_line(void *context, const char *text, const char *file, unsigned line, char why[VALUE_WHY_SIZE])
 {
-    const char *slash = strrchr(config_path, '/');
-    size_t length = file[0] == '/' || slash == NULL ? 0 : (size_t)(slash - config_path) + 1;
-    char *path = malloc(length + strlen(file) + 1);
+    const struct reading *reading = context;
+    struct prefix prefix;
 
-    if (path == NULL)
-        return NULL;
-    memcpy(path, config_path, length);
-    strcpy(path + length, file);
-    return path;
-}
-
-static void pass_on(void *context, const struct prefix *prefix, unsigned line)
-{
-    struct reading *reading = context;
-
-    reading->count++;
-    reading->each(reading->context, prefix, reading->path, line);
-}
-
-static void read_list_file(const char *config_path, const struct block *peer, const struct entry *file,
-                           struct reading *reading, struct config_messages *messages)
-{
-    size_t errors = messages->errors;
-    char *path;
-
-    if (file->values->text[0] == '\0') {
-        messages_error(messages, config_path, file->line, "file: the path is empty; write one");
-        return;
-    }
-    path = peer_list_path(config_path, file->values->text);
-    if (path == NULL) {
-        messages_error(messages, config_path, file->line, "out of memory");
-        return;
-    }
-    reading->path = path;
-    if (!cidr_file_read(path, pass_on, reading, messages))
-        messages_error(messages, config_path, file->line, "file: \"%.200s\" has mistakes (%zu); repair it", path,
-                       messages->errors - errors);
-    else if (reading->count == 0)
-        messages_warning(messages, config_path, file->line, "peer \"%.100s\" matches nobody: \"%.200s\" is empty",
-                         peer->title, path);
-    free(path);
+    if (!value_prefix(text, &prefix, why))
+        return false;
+    reading->each(reading->context, &prefix, file, line);
+    return true;
 }
 
 /* A peer whose title is a name. */
@@ -69,25 +29,28 @@ static void read_lists(const char *config_path, const struct block *peer, peer_l
 {
     const struct entry *clients = block_entry(peer, OPTION_CLIENTS), *file = block_entry(peer, OPTION_FILE);
     struct reading reading = {.each = each, .context = context};
+    size_t listed = 0, in_file;
     char why[VALUE_WHY_SIZE];
 
     for (const struct value *value = clients != NULL ? clients->values : NULL; value != NULL; value = value->next) {
         struct prefix prefix;
 
-        reading.count++;
+        listed++;
         if (value_prefix(value->text, &prefix, why))
             each(context, &prefix, config_path, value->line);
         else
             messages_error(messages, config_path, value->line, "clients: %s", why);
     }
-    if (file != NULL)
-        read_list_file(config_path, peer, file, &reading, messages);
-    else if (reading.count == 0)
+    if (file == NULL && listed == 0)
         messages_error(
             messages, config_path, peer->line,
             "peer \"%.100s\" matches nobody; write an address or CIDR block as its title, or give it clients "
             "or a file",
             peer->title);
+    if (file != NULL && list_file_read(config_path, file, read_line, &reading, &in_file, messages) &&
+        listed + in_file == 0)
+        messages_warning(messages, config_path, file->line, "peer \"%.100s\" matches nobody: \"%.200s\" is empty",
+                         peer->title, file->values->text);
 }
 
 void peer_list_read(const char *config_path, const struct block *peer, peer_list_each *each, void *context,

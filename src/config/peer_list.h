@@ -15,8 +15,4 @@ typedef void peer_list_each(void *context, const struct prefix *prefix, const ch
 void peer_list_read(const char *config_path, const struct block *peer, peer_list_each *each, void *context,
                     struct config_messages *messages);
 
-/* The path of a peer's file, as it is opened: absolute when `file` is, else in the directory of `config_path`. The
- * caller frees it; NULL when memory is short. */
-char *peer_list_path(const char *config_path, const char *file);
-
 #endif

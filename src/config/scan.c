@@ -130,26 +130,26 @@ static void tell_misplaced(struct scanner *scanner, const char *name, unsigned l
 {
     unsigned here = IN(scanner->block->section->id);
     const char *place = section_place(scanner->block->section);
-    const struct option_row *option = option_find(name);
+    const struct option_row *option = option_find(name, here);
     const struct section_row *section = section_find(name);
     char form[80], where[160];
 
-    if (as_section && option != NULL && (option->where & here) != 0) {
+    if (as_section && option != NULL) {
         TELL(scanner, line, "\"%s\" is an option of %s; write %s", option->name, place, option_form(option, form));
     } else if (!as_section && section != NULL && (section->where & here) != 0) {
         TELL(scanner, line, "\"%s\" is a section of %s; write %s", section->name, place, section_form(section, form));
-    } else if (section != NULL && (as_section || option == NULL)) {
+    } else if (section != NULL && (as_section || option_places(name) == 0)) {
         TELL(scanner, line, "section \"%s\" cannot stand in %s; it may stand in %s", section->name, place,
              places(section->where, where));
     } else {
-        TELL(scanner, line, "option \"%s\" cannot stand in %s; it may stand in %s", option->name, place,
-             places(option->where, where));
+        TELL(scanner, line, "option \"%.60s\" cannot stand in %s; it may stand in %s", name, place,
+             places(option_places(name), where));
     }
 }
 
 static void tell_name(struct scanner *scanner, const char *name, unsigned line, bool as_section)
 {
-    if (option_find(name) == NULL && section_find(name) == NULL)
+    if (option_places(name) == 0 && section_find(name) == NULL)
         tell_unknown(scanner, name, line);
     else
         tell_misplaced(scanner, name, line, as_section);
@@ -284,12 +284,12 @@ static void scan_value(struct scanner *scanner, const struct option_row *option,
 /* Reads an option; the token is the equals sign. */
 static void scan_option(struct scanner *scanner, const char *name, unsigned line)
 {
-    const struct option_row *option = option_find(name);
+    const struct option_row *option = option_find(name, IN(scanner->block->section->id));
 
     if (scanner->token.kind == TOKEN_APPEND)
         TELL(scanner, line, "\"+=\" is not offered; write all values of %s in one list", name);
     advance(scanner);
-    if (option == NULL || (option->where & IN(scanner->block->section->id)) == 0) {
+    if (option == NULL) {
         tell_name(scanner, name, line, false);
         skip_value(scanner);
         return;
@@ -404,10 +404,12 @@ static void close_block(struct scanner *scanner)
 static void tell_incomplete(struct scanner *scanner, const char *name, unsigned line)
 {
     const struct section_row *section = section_find(name);
-    const struct option_row *option = option_find(name);
+    const struct option_row *option = option_find(name, IN(scanner->block->section->id));
     char form[80];
 
-    if (option != NULL && (section == NULL || (option->where & IN(scanner->block->section->id)) != 0))
+    if (option == NULL && section == NULL)
+        option = option_find(name, ANYWHERE);
+    if (option != NULL)
         TELL(scanner, line, "%s has no value; write %s", option->name, option_form(option, form));
     else if (section != NULL)
         TELL(scanner, line, "no \"{\" after %s; write %s", name, section_form(section, form));
@@ -418,11 +420,11 @@ static void tell_incomplete(struct scanner *scanner, const char *name, unsigned 
 /* Reads what begins with a name; the token is what stands after it. */
 static void scan_sentence(struct scanner *scanner, const char *name, unsigned line)
 {
-    const struct option_row *option = option_find(name);
+    const struct option_row *option = option_find(name, IN(scanner->block->section->id));
     struct token title = scanner->token;
 
     if (title.kind == TOKEN_WORD) {
-        if (option == NULL && section_find(name) == NULL && scanner->value_line == line) {
+        if (option_places(name) == 0 && section_find(name) == NULL && scanner->value_line == line) {
             tell_unknown(scanner, name, line); /* the word after it begins a sentence of its own */
             return;
         }
@@ -444,7 +446,7 @@ static void scan_sentence(struct scanner *scanner, const char *name, unsigned li
         scan_option(scanner, name, line);
         return;
     default:
-        if (title.kind == TOKEN_WORD && option != NULL && (option->where & IN(scanner->block->section->id)) != 0)
+        if (title.kind == TOKEN_WORD && option != NULL)
             TELL(scanner, line, "no \"=\" after %s; write %s = %.60s", name, name, title.text);
         else
             tell_incomplete(scanner, name, line);

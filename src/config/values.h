@@ -13,8 +13,9 @@
 #include <stdint.h>
 #include <sys/un.h>
 
+#include "config/options.h"
 #include "engine/addr.h"
-#include "engine/rules.h"
+#include "engine/event.h"
 
 #define VALUE_WHY_SIZE 400
 
@@ -30,11 +31,14 @@ bool value_duration(const char *text, int64_t min, int64_t max, int64_t *out, ch
 /* yes, no, true, false, on, off, in any letter case. */
 bool value_bool(const char *text, bool *out, char why[VALUE_WHY_SIZE]);
 
-/* helo, connect, in any letter case. */
-bool value_refuse_at(const char *text, enum refuse_at *out, char why[VALUE_WHY_SIZE]);
+/* One of `words` (NULL ends them), in any letter case: *out is its place among them. */
+bool value_word(const char *text, const char *const *words, int64_t *out, char why[VALUE_WHY_SIZE]);
+
+/* A value of an option that is a number, a prefix length, a duration or a word. */
+bool value_number(const struct option_row *option, const char *text, int64_t *out, char why[VALUE_WHY_SIZE]);
 
 /* "0660", "660": octal, 0 to 0777. */
-bool value_mode(const char *text, unsigned *out, char why[VALUE_WHY_SIZE]);
+bool value_permissions(const char *text, unsigned *out, char why[VALUE_WHY_SIZE]);
 
 /* One word of plain ASCII that can stand in a log line and in a scope's name. */
 bool value_name(const char *text, char why[VALUE_WHY_SIZE]);
@@ -61,8 +65,20 @@ bool value_listen(const char *text, struct addr *addr, uint16_t *port, char why[
 /* An address or a CIDR block without host bits. */
 bool value_prefix(const char *text, struct prefix *out, char why[VALUE_WHY_SIZE]);
 
+/* What a client is told: "CODE TEXT" or "CODE ENHANCED TEXT". The code is 421, 450 to 459 or 550 to 559; the enhanced
+ * code (RFC 3463) is of the code's class, and 4.7.1 or 5.7.1 when none is given; {client}, {limit}, {count} and {max}
+ * may stand in the text, and no other braces. */
+bool value_reply(const char *text, struct reply *out, char why[VALUE_WHY_SIZE]);
+
 /* True when `text` is so much like an address or CIDR block that it can hardly be meant as a name. */
 bool value_looks_like_prefix(const char *text);
+
+/* For readers of values elsewhere: writes the reason, and is always false. */
+bool value_refuse(char why[VALUE_WHY_SIZE], const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    ;
 
 /* Writes the shortest text that value_duration() reads as `duration` (whole seconds). Returns `out`. */
 #define DURATION_TEXT_SIZE 24

@@ -12,37 +12,53 @@ static void log_client(struct log_line *line, const struct prefix *client)
         log_text(line, "client", prefix_format(client, text));
 }
 
+/* What a crossing's number counts. */
+static const char *const action_counts[ACTIONS] = {
+    [ACTION_REFUSE] = "refused",
+    [ACTION_MONITOR] = "monitored",
+    [ACTION_SCORE] = "scored",
+    [ACTION_UNTRACKED] = "untracked",
+};
+
 void report_over(const struct crossing_report *report)
 {
     struct log_line line;
     log_begin(&line);
-    log_text(&line, "limit", limit_name(report->limit));
+    log_text(&line, "limit", report->name);
     log_text(&line, "scope", report->scope);
     log_client(&line, &report->client);
-    log_number(&line, report->limit == LIMIT_SESSION_TABLE ? "untracked" : "refused", report->refused);
+    if (report->key[0])
+        log_text(&line, "key", report->key);
+    log_number(&line, action_counts[report->action], report->refused);
     log_number(&line, "clients", report->clients);
     log_seconds(&line, "lasted", report->lasted_ns);
     log_text(&line, "action", "over");
     log_send(&line, LOG_NOTICE);
 }
 
-void report_verdict(const struct verdict *verdict, const struct addr *client)
+void report_finding(const struct finding *finding, const struct addr *client)
 {
     struct log_line line;
+    char text[ADDR_TEXT_SIZE];
 
     log_begin(&line);
-    log_text(&line, "limit", limit_name(verdict->limit));
-    log_text(&line, "scope", verdict->scope);
-    char text[ADDR_TEXT_SIZE];
-    if (verdict->client.bits == addr_width(client)) {
+    log_text(&line, "limit", finding->name);
+    log_text(&line, "scope", finding->scope);
+    if (finding->client.bits == addr_width(client)) {
         log_text(&line, "client", addr_format(client, text));
     } else {
-        log_client(&line, &verdict->client);
+        log_client(&line, &finding->client);
         log_text(&line, "addr", addr_format(client, text));
     }
-    log_number(&line, "count", verdict->count);
-    log_number(&line, "max", verdict->max);
-    log_text(&line, "action", verdict->kind == VERDICT_REFUSE ? "refuse" : "untracked");
+    if (finding->key[0])
+        log_text(&line, "key", finding->key);
+    log_number(&line, "count", finding->count);
+    log_number(&line, "max", finding->max);
+    if (finding->action == ACTION_SCORE)
+        log_number(&line, "points", finding->points);
+    if (finding->banned)
+        log_seconds(&line, finding->ban_began ? "ban" : "ban_left", finding->ban_left_ns);
+    log_text(&line, "action", action_name(finding->action));
     log_send(&line, LOG_NOTICE);
 }
 
@@ -112,7 +128,51 @@ void report_totals(const struct engine_totals *totals)
     log_number(&line, "clients", totals->clients);
     log_number(&line, "crossings", totals->crossings);
     log_number(&line, "session_table_size", totals->session_records);
+    log_number(&line, "keys", totals->keys);
+    log_number(&line, "table_size", totals->table_records);
+    log_number(&line, "evicted", totals->evicted);
+    log_number(&line, "untracked", totals->untracked);
     log_send(&line, LOG_INFO);
+}
+
+void report_limit(const struct limit_view *view)
+{
+    struct log_line line;
+    uint64_t all = view->bans;
+
+    for (unsigned i = 0; i < ACTIONS; i++)
+        all += view->actions[i];
+    if (all == 0)
+        return;
+    log_begin(&line);
+    log_text(&line, "event", "limit");
+    log_text(&line, "limit", view->name);
+    for (unsigned i = 0; i < ACTIONS; i++)
+        if (view->actions[i] > 0)
+            log_number(&line, action_counts[i], view->actions[i]);
+    if (view->bans > 0)
+        log_number(&line, "bans", view->bans);
+    log_send(&line, LOG_INFO);
+}
+
+void report_evictions(uint64_t evicted, uint64_t untracked)
+{
+    struct log_line line;
+    log_begin(&line);
+    log_text(&line, "event", "table_full");
+    log_number(&line, "evicted", evicted);
+    log_number(&line, "untracked", untracked);
+    log_text(&line, "text", "keys were forgotten before their time: raise table_size");
+    log_send(&line, LOG_WARNING);
+}
+
+void report_idle_refuses(const char *why)
+{
+    struct log_line line;
+    log_begin(&line);
+    log_text(&line, "event", "idle_action");
+    log_text(&line, "text", why);
+    log_send(&line, LOG_WARNING);
 }
 
 void report_messages(const struct config_messages *messages)

@@ -9,10 +9,10 @@
 #include "config/messages.h"
 #include "engine/engine.h"
 
-/* A verdict that has a limit; `client` is the whole address of the client it is about. */
-void report_verdict(const struct verdict *verdict, const struct addr *client);
+/* A limit that an event was over; `client` is the whole address of the client it is about. */
+void report_finding(const struct finding *finding, const struct addr *client);
 
-/* A limit has stopped refusing. */
+/* A limit has stopped refusing (monitoring, scoring). */
 void report_over(const struct crossing_report *report);
 
 /* So many sessions were refused without a line each, as no crossing followed them. */
@@ -30,6 +30,15 @@ void report_few_descriptors(uint64_t wanted, uint64_t granted);
 /* What a counter holds, and what all hold together. */
 void report_counter(const struct counter_view *view);
 void report_totals(const struct engine_totals *totals);
+
+/* What a limit has done so far; nothing is said of one that has done nothing. */
+void report_limit(const struct limit_view *view);
+
+/* So many keys had to go before their time, and so many found no room, since this was last told. */
+void report_evictions(uint64_t evicted, uint64_t untracked);
+
+/* idle_action = disconnect cannot be done, and why. */
+void report_idle_refuses(const char *why);
 
 /* What there is to say of a configuration file. */
 void report_messages(const struct config_messages *messages);

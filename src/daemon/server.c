@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/idle_watch.h"
 #include "daemon/log.h"
 #include "daemon/milter_socket.h"
 #include "daemon/report.h"
@@ -37,15 +38,18 @@
 #define STOP_GRACE_NS INT64_C(1000000000)
 
 /* Resident bytes besides the tables: the program with its libraries and threads, and what libmilter keeps for each
- * session that is open. Measured; tests/bench shows how well they hold. */
-#define MEMORY_BASE (3 * 1024 * 1024)
-#define MEMORY_LIBMILTER_SESSION 640
+ * session that is open, its macros among it: so much where every name is as long as it may be. Measured; tests/bench
+ * shows how well they hold. */
+#define MEMORY_BASE (7 * 512 * 1024)
+#define MEMORY_LIBMILTER_SESSION 1280
 
 static struct server {
     struct engine *engine;
     pthread_mutex_t lock; /* of the engine */
     struct door_params door;
     struct waiting_room *waiting;
+    struct idle_watch *idle; /* NULL: the kernel cannot be asked */
+    bool idle_refuses_told;
     struct config *config;
     char *path;
     atomic_bool log_refusals;
@@ -56,7 +60,7 @@ static struct server {
     struct event_base *base;
     bool stopping;
     uint64_t unfollowed; /* what log_losses() has still to tell, and when it may */
-    uint64_t turned_away_told;
+    uint64_t turned_away_told, evicted_told, untracked_told;
     int64_t losses_next;
     int64_t stop_by; /* process_now() when nobody is waited for any more */
 } server = {.lock = PTHREAD_MUTEX_INITIALIZER, .milter_ended = {-1, -1}};
@@ -79,24 +83,46 @@ static void log_crossings_over(bool all)
 }
 
 /* Once a minute at most, as long as there is something to tell: sessions that no crossing follows have no line of their
- * own. */
+ * own, connections that were turned away and keys that were forgotten neither. */
 static void log_losses(void)
 {
     pthread_mutex_lock(&server.lock);
     uint64_t unfollowed = engine_crossings_unfollowed(server.engine);
+    struct engine_totals totals = engine_totals(server.engine);
     pthread_mutex_unlock(&server.lock);
     if (!atomic_load(&server.log_refusals)) /* else each had its line */
         server.unfollowed += unfollowed;
     uint64_t turned_away = driver_turned_away() - server.turned_away_told;
-    if ((server.unfollowed == 0 && turned_away == 0) || process_now() < server.losses_next)
+    uint64_t evicted = totals.evicted - server.evicted_told, untracked = totals.untracked - server.untracked_told;
+    if ((server.unfollowed == 0 && turned_away == 0 && evicted == 0 && untracked == 0) ||
+        process_now() < server.losses_next)
         return;
     server.losses_next = process_now() + LOSSES_INTERVAL_NS;
     if (server.unfollowed > 0)
         report_unfollowed(server.unfollowed);
     if (turned_away > 0)
         report_turned_away(turned_away);
+    if (evicted > 0 || untracked > 0)
+        report_evictions(evicted, untracked);
     server.unfollowed = 0;
     server.turned_away_told += turned_away;
+    server.evicted_told += evicted;
+    server.untracked_told += untracked;
+}
+
+static void log_limits(void)
+{
+    struct limit_view views[CHUNK];
+    size_t count, from = 0;
+
+    do {
+        pthread_mutex_lock(&server.lock);
+        count = engine_limits(server.engine, from, views, CHUNK);
+        pthread_mutex_unlock(&server.lock);
+        for (size_t i = 0; i < count; i++)
+            report_limit(&views[i]);
+        from += count;
+    } while (count > 0);
 }
 
 static void log_counters(void)
@@ -115,19 +141,36 @@ static void log_counters(void)
                 report_counter(&views[i]);
         from += count;
     } while (count > 0);
+    log_limits();
     report_totals(&totals);
 }
 
 static void tell_verdict(const struct verdict *verdict, const struct addr *client)
 {
-    if ((verdict->crossing || atomic_load(&server.log_refusals)) && !atomic_load(&server.stopped))
-        report_verdict(verdict, client);
+    bool every = atomic_load(&server.log_refusals);
+
+    for (unsigned i = 0; i < verdict->finding_count && !atomic_load(&server.stopped); i++)
+        if (every || verdict->findings[i].crossing)
+            report_finding(&verdict->findings[i], client);
+}
+
+/* Told once: what an administrator asked for and does not get. */
+static void check_idle_action(const struct config *config)
+{
+    if (!config->idle_disconnect || server.idle_refuses_told || idle_watch_may_end(server.idle))
+        return;
+    server.idle_refuses_told = true;
+    report_idle_refuses(server.idle ? "disconnect needs CAP_NET_ADMIN, and a kernel with INET_DIAG_DESTROY: an idle "
+                                      "session is refused at its next command instead"
+                                    : "the kernel cannot be asked about connections: an idle session is refused at its "
+                                      "next command");
 }
 
 static void apply_settings(const struct config *config)
 {
     waiting_set(server.waiting, config->max_waiting, config->max_delay_ns);
     atomic_store(&server.log_refusals, config->log_refusals);
+    check_idle_action(config);
 }
 
 static void swap_rules(struct tally *next)
@@ -149,6 +192,7 @@ static void reload(void)
     struct config_messages messages = {.count = 0};
     struct config *next = NULL;
     struct tally *tally = NULL;
+    struct rules_needs needs;
     char text[MESSAGE_SIZE];
     bool loaded = config_load(server.path, &next, &messages);
 
@@ -159,6 +203,7 @@ static void reload(void)
     }
     if (loaded) {
         struct rules *rules = config_take_rules(next);
+        needs = rules_needs(rules);
         tally = engine_reload_begin(server.engine, &rules);
         if (!tally) {
             rules_free(&rules);
@@ -167,6 +212,7 @@ static void reload(void)
         }
     }
     if (loaded) {
+        driver_set_needs(&needs);
         swap_rules(tally);
         apply_settings(next);
         config_trim(next);
@@ -224,6 +270,24 @@ static void on_signal(evutil_socket_t number, short what, void *data)
         stop();
 }
 
+static void watch_idle(void)
+{
+    const struct idle_watch_params params = {server.engine, &server.lock, tell_verdict};
+
+    if (server.idle && server.config->idle_time)
+        idle_watch_run(server.idle, &params, process_now());
+}
+
+/* Once a second: the whole table in a minute or so. */
+static void sweep_table(void)
+{
+    for (uint32_t left = server.config->table_size / 60 / ENGINE_BATCH + 1; left > 0; left--) {
+        pthread_mutex_lock(&server.lock);
+        engine_sweep(server.engine, process_now());
+        pthread_mutex_unlock(&server.lock);
+    }
+}
+
 static void on_tick(evutil_socket_t descriptor, short what, void *data)
 {
     (void)descriptor;
@@ -231,6 +295,8 @@ static void on_tick(evutil_socket_t descriptor, short what, void *data)
     (void)data;
     log_crossings_over(false);
     log_losses();
+    watch_idle();
+    sweep_table();
     report_lines_lost(log_lines_lost());
     /* A peer that sends half a packet holds a thread of libmilter as well; whom that holds up waits a second at most.
      */
@@ -272,17 +338,21 @@ void server_block_signals(void)
 
 struct server_memory server_memory(const struct config *config)
 {
-    struct engine_memory engine = engine_memory(config->session_table_size, config->rules);
+    struct engine_memory engine = engine_memory(config->session_table_size, config->table_size, config->rules);
     return (struct server_memory){
-        .full = MEMORY_BASE + (uint64_t)config->session_table_size * MEMORY_LIBMILTER_SESSION + engine.sessions +
-                engine.per_rules,
+        .full = MEMORY_BASE +
+                (uint64_t)config->session_table_size * (MEMORY_LIBMILTER_SESSION + driver_session_memory()) +
+                engine.sessions + engine.table + engine.per_rules,
         .reload = engine.per_rules,
     };
 }
 
 bool server_open(struct config **config, const char *path, char error[PROCESS_ERROR_SIZE])
 {
-    struct engine_params params = {.session_records = (*config)->session_table_size};
+    server.idle = idle_watch_new();
+    struct engine_params params = {.session_records = (*config)->session_table_size,
+                                   .table_records = (*config)->table_size,
+                                   .idle_slack_ns = server.idle ? IDLE_WATCH_SLACK_NS : 0};
     struct rules *rules = config_take_rules(*config);
 
     if (!process_random(params.seed)) {
@@ -290,6 +360,8 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
         snprintf(error, PROCESS_ERROR_SIZE, "no random numbers from the kernel: %s", strerror(errno));
         return false;
     }
+    const struct rules_needs needs = rules_needs(rules);
+    driver_set_needs(&needs);
     server.engine = engine_new(&params, &rules);
     server.waiting = waiting_new((*config)->max_waiting, (*config)->max_delay_ns);
     server.path = strdup(path);
@@ -297,8 +369,8 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
     const struct driver_params driver = {(*config)->milter_socket, &server.door, server.waiting, milter_socket_nudge};
     rules_free(&rules);
     if (!server.engine || !server.waiting || !server.path) {
-        snprintf(error, PROCESS_ERROR_SIZE, "not enough memory for session_table_size = %u",
-                 (unsigned)(*config)->session_table_size);
+        snprintf(error, PROCESS_ERROR_SIZE, "not enough memory for session_table_size = %u and table_size = %u",
+                 (unsigned)(*config)->session_table_size, (unsigned)(*config)->table_size);
     } else if (milter_socket_open(*config, &driver, error)) {
         server.config = *config;
         *config = NULL;
@@ -309,6 +381,7 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
     }
     engine_free(&server.engine);
     waiting_free(&server.waiting);
+    idle_watch_free(&server.idle);
     free(server.path);
     return false;
 }

@@ -12,22 +12,24 @@ struct session_facts {
     struct addr client;
     struct addr local;
     uint64_t daemon_name; /* rules_name_hash() */
-    uint16_t local_port;
+    uint16_t local_port, client_port;
 };
 
 /* listen's peer, listener's peer, listen, listener, pathway, pathway_group, service */
 #define CHAIN_MAX 7
 
 struct chain {
-    scope_id scopes[CHAIN_MAX]; /* those with a counter, the narrowest first, the service last */
+    scope_id scopes[CHAIN_MAX]; /* those with a cap's counter, the narrowest first, the service last */
     uint8_t count;
+    uint8_t level_count;
+    uint32_t levels[CHAIN_MAX]; /* whose settings and limits apply, the most specific first: a scope's number, or that
+                                   of a layer with CHAIN_LAYER set */
     scope_id listener;
     enum refuse_at refuse_at;
     uint32_t refuse_pending;
     int64_t disconnect_delay_ns;
-    uint32_t client_sessions; /* the cap of one client; 0: none */
-    scope_id client_scope;    /* whose block gives it; RULES_NO_SCOPE: no such block */
 };
+#define CHAIN_LAYER (UINT32_C(1) << 31)
 
 /* Any text to a number that is the same for the same text; 0 for NULL and "". */
 uint64_t rules_name_hash(const char *name);
@@ -36,6 +38,12 @@ struct session_facts session_facts_of(const struct connect_event *event);
 
 /* Derives the chain. Constant time: neither the number of peers nor that of listens matters. */
 void rules_resolve(const struct rules *rules, const struct session_facts *facts, struct chain *chain);
+
+/* The value of a setting in a chain of levels, 0 when none of them gives it. */
+int64_t rules_setting(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting);
+
+/* The scope that gives it, RULES_SERVICE when none does. */
+scope_id rules_setting_scope(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting);
 
 /* The number of scopes; their ids are 0 up to it. */
 uint32_t rules_scope_count(const struct rules *rules);

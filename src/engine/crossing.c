@@ -17,10 +17,12 @@
 #define NONE UINT32_MAX
 
 struct crossing {
-    uint64_t hash; /* of limit, scope and key */
-    enum limit_id limit;
+    uint64_t hash; /* of limit, action, scope and key */
+    char name[LIMIT_NAME_SIZE];
+    enum action action;
     char scope[SCOPE_NAME_SIZE];
-    struct prefix key;
+    struct prefix client; /* ADDR_NONE: it is no limit per client */
+    char key[KEY_TEXT_SIZE];
     uint64_t refused;
     int64_t first, last;      /* refusal */
     uint32_t bucket_next;     /* or the next free one */
@@ -121,9 +123,11 @@ static void end(struct crossings *crossings, uint32_t number, struct crossing_re
 {
     struct crossing *crossing = &crossings->items[number];
 
-    report->limit = crossing->limit;
+    memcpy(report->name, crossing->name, sizeof report->name);
+    report->action = crossing->action;
     memcpy(report->scope, crossing->scope, sizeof report->scope);
-    report->client = crossing->key;
+    report->client = crossing->client;
+    memcpy(report->key, crossing->key, sizeof report->key);
     report->refused = crossing->refused;
     report->clients = count_clients(crossing);
     report->lasted_ns = crossing->last > crossing->first ? crossing->last - crossing->first : 0;
@@ -138,12 +142,19 @@ static void end(struct crossings *crossings, uint32_t number, struct crossing_re
     crossings->used--;
 }
 
-bool crossings_refused(struct crossings *crossings, enum limit_id limit, const char *scope, const struct prefix *key,
-                       const struct addr *client, int64_t now)
+static uint64_t hash_text(const struct crossings *crossings, const char *text)
+{
+    return hash_bytes(crossings->seed, text, strlen(text));
+}
+
+bool crossings_found(struct crossings *crossings, const struct finding *finding, bool per_client,
+                     const struct addr *client, int64_t now)
 {
     const struct prefix nobody = {0};
-    uint64_t words[] = {hash_bytes(crossings->seed, scope, strlen(scope)), limit,
-                        key ? hash_addr(crossings, &key->addr) : 0, key ? key->bits : 0};
+    uint64_t words[] = {
+        hash_text(crossings, finding->name),   finding->action,
+        hash_text(crossings, finding->scope),  per_client ? hash_addr(crossings, &finding->client.addr) : 0,
+        per_client ? finding->client.bits : 0, hash_text(crossings, finding->key)};
     uint64_t hash = hash_bytes(crossings->seed, words, sizeof words);
     uint32_t *bucket = &crossings->buckets[hash % BUCKETS], number = *bucket;
 
@@ -161,10 +172,11 @@ bool crossings_refused(struct crossings *crossings, enum limit_id limit, const c
         crossings->free = crossing->bucket_next;
         crossings->used++;
         crossing->hash = hash;
-        crossing->limit = limit;
-        strncpy(crossing->scope, scope, sizeof crossing->scope - 1);
-        crossing->scope[sizeof crossing->scope - 1] = '\0';
-        crossing->key = key ? *key : nobody;
+        memcpy(crossing->name, finding->name, sizeof crossing->name);
+        crossing->action = finding->action;
+        memcpy(crossing->scope, finding->scope, sizeof crossing->scope);
+        crossing->client = per_client ? finding->client : nobody;
+        memcpy(crossing->key, finding->key, sizeof crossing->key);
         crossing->refused = 0;
         crossing->first = now;
         crossing->hash_count = 0;

@@ -19,11 +19,11 @@ void crossings_free(struct crossings **crossings);
 size_t crossings_bytes(void);
 
 /*
- * `client` was refused by that limit. `key` is the client as a limit per client counts it, NULL for the cap of a scope.
- * Returns true when this is the first refusal of a crossing that is followed from here on.
+ * `client` was over a limit, as the finding says by its name, action, scope and key, and for a limit `per_client` by
+ * its client. Returns true when this is the first of a crossing that is followed from here on.
  */
-bool crossings_refused(struct crossings *crossings, enum limit_id limit, const char *scope, const struct prefix *key,
-                       const struct addr *client, int64_t now);
+bool crossings_found(struct crossings *crossings, const struct finding *finding, bool per_client,
+                     const struct addr *client, int64_t now);
 
 /* Refusals that belong to no crossing, because there was no room for one, since this was last asked. */
 uint64_t crossings_unfollowed(struct crossings *crossings);

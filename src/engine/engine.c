@@ -1,54 +1,38 @@
 /*
  * engine.c: sessions and verdicts.
  */
-#include "engine.h"
-
-#include "crossing.h"
-#include "tally.h"
+#include "state.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum session_state { SESSION_FREE, SESSION_IN, SESSION_PENDING };
-
-struct session {
-    struct session_facts facts;
-    uint32_t generation; /* how often this record was freed; the upper half of the handle */
-    uint32_t next_free;
-    uint8_t state; /* enum session_state */
-};
-
-#define NO_SESSION UINT32_MAX
-
-struct engine {
-    uint64_t seed[2];
-    uint32_t records;
-    uint32_t fresh; /* records from here on were never used, and their memory never touched */
-    uint32_t free;  /* list of records that were */
-    uint32_t in, pending;
-    struct session *sessions;
-    struct crossings *crossings;
-    struct tally *current;
-    struct tally *next;    /* during a reload: the tally under the new rules, */
-    uint32_t next_derived; /* which holds the sessions below this number */
-};
-
 const char *limit_name(enum limit_id limit)
 {
-    switch (limit) {
-    case LIMIT_SERVICE_SESSIONS:
-        return "service_sessions";
-    case LIMIT_LISTENER_SESSIONS:
-        return "listener_sessions";
-    case LIMIT_CLIENT_SESSIONS:
-        return "client_sessions";
-    case LIMIT_SESSION_TABLE:
-        return "session_table_size";
-    case LIMIT_NONE:
-        break;
-    }
-    return "none";
+    static const char *const names[LIMIT_NUMBERED] = {
+        [LIMIT_NONE] = "none",
+        [LIMIT_SERVICE_SESSIONS] = "service_sessions",
+        [LIMIT_LISTENER_SESSIONS] = "listener_sessions",
+        [LIMIT_SESSION_TABLE] = "session_table_size",
+        [LIMIT_TABLE] = "table_size",
+        [LIMIT_DENY] = "deny",
+        [LIMIT_IDLE_TIME] = "idle_time",
+        [LIMIT_SCORE] = "score",
+    };
+    if (limit < LIMIT_NUMBERED)
+        return names[limit];
+    return limit < LIMIT_NUMBERED + LIMITS_BUILTIN ? limit_builtins[limit - LIMIT_NUMBERED].name : "none";
+}
+
+const char *action_name(enum action action)
+{
+    static const char *const names[ACTIONS] = {
+        [ACTION_REFUSE] = "refuse",
+        [ACTION_MONITOR] = "monitor",
+        [ACTION_SCORE] = "score",
+        [ACTION_UNTRACKED] = "untracked",
+    };
+    return names[action];
 }
 
 struct engine *engine_new(const struct engine_params *params, struct rules **rules)
@@ -60,9 +44,11 @@ struct engine *engine_new(const struct engine_params *params, struct rules **rul
     memcpy(engine->seed, params->seed, sizeof engine->seed);
     engine->records = params->session_records;
     engine->free = NO_SESSION;
+    engine->idle_slack_ns = params->idle_slack_ns;
     engine->sessions = calloc(engine->records, sizeof *engine->sessions);
     engine->crossings = crossings_new(engine->seed);
-    if (engine->sessions && engine->crossings)
+    engine->table = table_new(params->table_records, engine->seed);
+    if (engine->sessions && engine->crossings && engine->table)
         engine->current = tally_new(rules, engine->records, engine->seed);
     if (!engine->current)
         engine_free(&engine);
@@ -76,15 +62,17 @@ void engine_free(struct engine **engine)
     tally_free(&(*engine)->current);
     tally_free(&(*engine)->next);
     crossings_free(&(*engine)->crossings);
+    table_free(&(*engine)->table);
     free((*engine)->sessions);
     free(*engine);
     *engine = NULL;
 }
 
-struct engine_memory engine_memory(uint32_t session_records, const struct rules *rules)
+struct engine_memory engine_memory(uint32_t session_records, uint32_t table_records, const struct rules *rules)
 {
     return (struct engine_memory){
         .sessions = sizeof(struct engine) + session_records * sizeof(struct session) + crossings_bytes(),
+        .table = table_bytes(table_records),
         .per_rules = tally_bytes(session_records, rules),
     };
 }
@@ -105,13 +93,13 @@ static bool session_available(const struct engine *engine)
     return engine->free != NO_SESSION || engine->fresh < engine->records;
 }
 
-static session_id session_handle(const struct engine *engine, uint32_t number)
+session_id session_handle(const struct engine *engine, uint32_t number)
 {
     return (session_id)engine->sessions[number].generation << 32 | (number + 1);
 }
 
 /* The record of a handle; NULL when that session is not open. */
-static struct session *session_find(const struct engine *engine, session_id id)
+struct session *session_find(const struct engine *engine, session_id id)
 {
     uint32_t number = (uint32_t)id - 1;
     if (number >= engine->fresh)
@@ -120,36 +108,90 @@ static struct session *session_find(const struct engine *engine, session_id id)
     return session->state != SESSION_FREE && session->generation == id >> 32 ? session : NULL;
 }
 
-/* Counts a session in a tally, as its state wants, under the tally's own rules. */
-static void count_in(struct engine *engine, struct tally *tally, uint32_t number, const struct chain *chain)
+int64_t engine_advance(struct engine *engine, int64_t now)
 {
-    const struct session *session = &engine->sessions[number];
-    if (session->state == SESSION_PENDING)
-        tally_pend(tally, number, chain);
-    else
-        tally_take(tally, number, chain, &session->facts.client);
+    if (now > engine->now)
+        engine->now = now;
+    return engine->now;
 }
 
+/* The key of a session's slot of a limit per client, client_domain or user; false when it has none. */
+static bool slot_key_of(const struct session *session, const struct rules *rules, const struct terms *terms,
+                        struct slot_key *key)
+{
+    static const uint32_t none[4] = {0};
+    const uint32_t *name = terms->per == PER_USER ? session->user : session->domain;
+
+    if (terms->per == PER_CLIENT) {
+        struct prefix client = rules_client(rules, &session->facts.client);
+        *key = (struct slot_key){terms->group ^ client.addr.family,
+                                 {(uint32_t)(client.addr.hi >> 32), (uint32_t)client.addr.hi,
+                                  (uint32_t)(client.addr.lo >> 32), (uint32_t)client.addr.lo}};
+        return client.addr.family != ADDR_NONE;
+    }
+    key->group = terms->group;
+    memcpy(key->key, name, sizeof key->key);
+    return memcmp(name, none, sizeof none) != 0;
+}
+
+/* Counts an open session under the new rules, as it would stand if it had come in under them. */
 static void derive(struct engine *engine, uint32_t number)
 {
+    const struct session *session = &engine->sessions[number];
+    struct tally *next = engine->next;
+    const struct rules *rules = tally_rules(next);
     struct chain chain;
-    rules_resolve(tally_rules(engine->next), &engine->sessions[number].facts, &chain);
-    count_in(engine, engine->next, number, &chain);
+
+    rules_resolve(rules, &session->facts, &chain);
+    if (session->state == SESSION_PENDING) {
+        tally_pend(next, number, &chain);
+        return;
+    }
+    tally_take(next, number, &chain, !(session->over && rules_monitor(rules)));
+    for (limit_number limit = 0; limit < rules_limit_count(rules); limit++) {
+        int index = rules_session_index(rules, limit);
+        struct terms terms;
+        struct slot_key key;
+        if (index >= 0 && rules_terms(rules, chain.levels, chain.level_count, limit, &terms) &&
+            !(session->over && terms.mode == MODE_MONITOR) && slot_key_of(session, rules, &terms, &key))
+            tally_take_slot(next, number, index, &key);
+    }
+    uint64_t scored = 0, old = tally_scored(engine->current, number);
+    for (; old != 0; old &= old - 1) {
+        unsigned limit = (unsigned)__builtin_ctzll(old);
+        unsigned moved = limit == SCORED_DENY ? SCORED_DENY : engine->next_limit[limit];
+        if (limit == SCORED_DENY || moved != LIMITS_MAX)
+            scored |= UINT64_C(1) << moved;
+    }
+    tally_set_scored(next, number, scored);
 }
 
-static session_id session_open(struct engine *engine, const struct session_facts *facts, enum session_state state,
-                               const struct chain *chain)
+/* True when the session also stands in the tally of a reload under way. */
+static bool is_derived(const struct engine *engine, uint32_t number)
 {
-    uint32_t number = session_alloc(engine);
-    struct session *session = &engine->sessions[number];
+    return engine->next && number < engine->next_derived;
+}
 
-    session->facts = *facts;
-    session->state = (uint8_t)state;
+/* What the session holds has changed: in the tally of a reload it is counted anew. */
+void session_derive_again(struct engine *engine, uint32_t number)
+{
+    if (!is_derived(engine, number))
+        return;
+    tally_release(engine->next, number);
+    derive(engine, number);
+}
+
+static struct session *session_open(struct engine *engine, const struct session_facts *facts, enum session_state state,
+                                    uint32_t *number)
+{
+    *number = session_alloc(engine);
+    struct session *session = &engine->sessions[*number];
+    uint32_t generation = session->generation;
+
+    *session =
+        (struct session){.facts = *facts, .generation = generation, .state = (uint8_t)state, .heard = engine->now};
     ++*(state == SESSION_IN ? &engine->in : &engine->pending);
-    count_in(engine, engine->current, number, chain);
-    if (engine->next && number < engine->next_derived)
-        derive(engine, number);
-    return session_handle(engine, number);
+    return session;
 }
 
 static void session_end(struct engine *engine, struct session *session)
@@ -159,6 +201,8 @@ static void session_end(struct engine *engine, struct session *session)
     tally_release(engine->current, number);
     if (engine->next)
         tally_release(engine->next, number);
+    for (unsigned i = 0; i < SESSION_PINS && session->pins[i] != 0; i++)
+        table_unpin(engine->table, session->pins[i] - 1);
     --*(session->state == SESSION_IN ? &engine->in : &engine->pending);
     session->state = SESSION_FREE;
     session->generation++;
@@ -166,54 +210,215 @@ static void session_end(struct engine *engine, struct session *session)
     engine->free = number;
 }
 
-static void fill_verdict(struct engine *engine, const struct full *full, const struct addr *client, int64_t now,
-                         struct verdict *verdict)
+void judge_release_monitored(struct judging *judging)
 {
-    verdict->limit = full->limit;
-    verdict->client = full->client;
-    verdict->count = full->count;
-    verdict->max = full->max;
-    rules_scope_name(tally_rules(engine->current), full->scope, verdict->scope);
-    const struct prefix *key = full->limit == LIMIT_CLIENT_SESSIONS ? &full->client : NULL;
-    verdict->crossing = crossings_refused(engine->crossings, full->limit, verdict->scope, key, client, now);
+    struct tally *tally = judging->engine->current;
+
+    if (rules_monitor(judging->rules))
+        tally_release_caps(tally, judging->number);
+    for (limit_number limit = 0; limit < rules_limit_count(judging->rules); limit++) {
+        int index = rules_session_index(judging->rules, limit);
+        struct terms terms;
+        if (index >= 0 && rules_terms(judging->rules, judging->levels, judging->level_count, limit, &terms) &&
+            terms.mode == MODE_MONITOR)
+            tally_release_slot(tally, judging->number, index);
+    }
+}
+
+/* False when a cap, or a session's record that is not to be had, keeps the session out or uncounted. */
+static bool judge_caps(struct judging *judging, const struct chain *chain)
+{
+    struct full full = tally_find_full(judging->engine->current, chain);
+    bool monitor = rules_monitor(judging->rules);
+
+    if (full.limit == LIMIT_NONE || (monitor && judging->over))
+        return true;
+    judge_found(judging, full.limit, monitor ? ACTION_MONITOR : ACTION_REFUSE, full.scope, full.count, full.max, 0);
+    if (monitor)
+        judging->over = judging->over_now = true;
+    return monitor;
+}
+
+/* A client that is refused as it connects: its session waits to be told, or is told at once. */
+static session_id refuse_connect(struct engine *engine, const struct chain *chain, const struct session_facts *facts,
+                                 struct verdict *verdict)
+{
+    uint32_t number;
+
+    if (chain->refuse_at == REFUSE_AT_CONNECT || !session_available(engine) ||
+        !tally_may_pend(engine->current, chain)) {
+        verdict->speak_at = REFUSE_AT_CONNECT;
+        return 0;
+    }
+    verdict->speak_at = REFUSE_AT_HELO;
+    session_open(engine, facts, SESSION_PENDING, &number);
+    tally_pend(engine->current, number, chain);
+    session_derive_again(engine, number);
+    return session_handle(engine, number);
 }
 
 void engine_connect(struct engine *engine, const struct connect_event *event, int64_t now, session_id *id,
                     struct verdict *verdict)
 {
     struct session_facts facts = session_facts_of(event);
+    struct taking takings[LIMITS_MAX];
+    const struct rules *rules = tally_rules(engine->current);
+    const struct event names = {
+        .kind = EVENT_CONNECT, .client_domain = event->client_domain, .client_host = event->client_host};
     struct chain chain;
+    bool exempt;
 
     *id = 0;
-    verdict->kind = VERDICT_CONTINUE;
-    verdict->speak_at = REFUSE_AT_HELO;
-    verdict->limit = LIMIT_NONE;
-    verdict->crossing = false;
-    verdict->delay_ns = 0;
+    engine_advance(engine, now);
+    rules_resolve(rules, &facts, &chain);
+    struct judging judging = {.engine = engine,
+                              .rules = rules,
+                              .event = &names,
+                              .client = facts.client,
+                              .levels = chain.levels,
+                              .level_count = chain.level_count,
+                              .disconnect_delay_ns = chain.disconnect_delay_ns,
+                              .now = now,
+                              .tick = engine_tick(engine),
+                              .verdict = verdict,
+                              .takings = takings};
+    judge_begin(&judging);
+    bool admitted = judge_lists(&judging, &exempt);
+    if (exempt) {
+        verdict->kind = VERDICT_EXEMPT;
+        return;
+    }
+    admitted = admitted && judge_limits(&judging) && judge_caps(&judging, &chain) && judge_score(&judging);
+    if (!admitted) {
+        if (judging.client_blamed)
+            client_history(engine, rules, &facts.client, judging.tick, POINTS_REFUSAL);
+        *id = refuse_connect(engine, &chain, &facts, verdict);
+        return;
+    }
+    if (!session_available(engine)) {
+        judge_found(&judging, LIMIT_SESSION_TABLE, ACTION_UNTRACKED, RULES_SERVICE, engine->records, engine->records,
+                    0);
+        return;
+    }
+    judging.session = session_open(engine, &facts, SESSION_IN, &judging.number);
+    judging.session->over = judging.over;
+    if (event->client_domain && event->client_domain[0])
+        key_of_name(engine, event->client_domain, judging.session->domain);
+    tally_take(engine->current, judging.number, &chain, !(judging.over_now && rules_monitor(rules)));
+    tally_set_scored(engine->current, judging.number, judging.scored);
+    judge_commit(&judging);
+    session_derive_again(engine, judging.number);
+    *id = session_handle(engine, judging.number);
+}
 
-    rules_resolve(tally_rules(engine->current), &facts, &chain);
-    struct full full = tally_find_full(engine->current, &chain, &facts.client);
-    bool room = session_available(engine);
-    if (full.limit == LIMIT_NONE && room) {
-        *id = session_open(engine, &facts, SESSION_IN, &chain);
-        return;
+/* The session's own counters, of an event that was admitted. */
+static void count_event(struct session *session, const struct event *event)
+{
+    switch (event->kind) {
+    case EVENT_MAIL:
+        session->messages += session->messages < UINT32_MAX;
+        session->bounces += session->bounces < UINT32_MAX && event->sender && event->sender[0] == '\0';
+        session->message_recipients = 0;
+        break;
+    case EVENT_RCPT:
+        session->recipients += session->recipients < UINT32_MAX;
+        if (event->rejected)
+            session->errors += session->errors < UINT32_MAX;
+        else
+            session->message_recipients += session->message_recipients < UINT32_MAX;
+        break;
+    case EVENT_UNKNOWN:
+        session->unknown_commands += session->unknown_commands < UINT32_MAX;
+        session->errors += session->errors < UINT32_MAX;
+        break;
+    default:
+        break;
     }
-    if (full.limit == LIMIT_NONE) {
-        full = (struct full){LIMIT_SESSION_TABLE,
-                             RULES_SERVICE,
-                             {facts.client, (uint8_t)addr_width(&facts.client)},
-                             engine->records,
-                             engine->records};
-        fill_verdict(engine, &full, &facts.client, now, verdict);
-        return;
+}
+
+static bool is_error(const struct event *event)
+{
+    return event->kind == EVENT_UNKNOWN || (event->kind == EVENT_RCPT && event->rejected);
+}
+
+/* The message is here, or will not come. */
+static void end_message(struct judging *judging)
+{
+    struct session *session = judging->session;
+
+    if (judging->event->kind == EVENT_MESSAGE) {
+        session->errors = 0;
+        session->delivered = true;
+        client_history(judging->engine, judging->rules, &judging->client, judging->tick, POINTS_MESSAGE);
     }
-    verdict->kind = VERDICT_REFUSE;
-    verdict->delay_ns = chain.disconnect_delay_ns;
-    fill_verdict(engine, &full, &facts.client, now, verdict);
-    if (chain.refuse_at == REFUSE_AT_CONNECT || !room || !tally_may_pend(engine->current, &chain))
-        verdict->speak_at = REFUSE_AT_CONNECT;
-    else
-        *id = session_open(engine, &facts, SESSION_PENDING, &chain);
+    session->message_recipients = 0;
+}
+
+void engine_event(struct engine *engine, session_id id, const struct event *event, int64_t now, struct verdict *verdict)
+{
+    struct session *session = session_find(engine, id);
+    struct taking takings[LIMITS_MAX];
+
+    verdict_begin(verdict);
+    if (!session || session->state != SESSION_IN)
+        return;
+    engine_advance(engine, now);
+    uint32_t number = (uint32_t)(session - engine->sessions);
+    struct judging judging = {.engine = engine,
+                              .rules = tally_rules(engine->current),
+                              .event = event,
+                              .session = session,
+                              .number = number,
+                              .client = session->facts.client,
+                              .over = session->over,
+                              .scored = tally_scored(engine->current, number),
+                              .now = now,
+                              .tick = engine_tick(engine),
+                              .verdict = verdict,
+                              .takings = takings};
+    const uint64_t scored = judging.scored;
+    const bool over = judging.over, ends_message = event->kind == EVENT_MESSAGE || event->kind == EVENT_ABORT;
+
+    judging.levels = tally_levels(engine->current, number, &judging.level_count);
+    judging.disconnect_delay_ns =
+        rules_setting(judging.rules, judging.levels, judging.level_count, SETTING_DISCONNECT_DELAY);
+    judge_begin(&judging);
+    if (ends_message) {
+        end_message(&judging);
+    } else {
+        bool spared = false;
+        bool admitted = judge_idle(&judging);
+        if (event->kind == EVENT_MAIL || event->kind == EVENT_RCPT)
+            admitted = admitted && judge_lists(&judging, &spared);
+        admitted =
+            admitted && (spared || judge_limits(&judging)) && (judging.scored == scored || judge_score(&judging));
+        if (admitted) {
+            /* As in a session that was really refused this event. */
+            if (!(rules_monitor(judging.rules) && judging.over_now))
+                count_event(session, event);
+            judge_commit(&judging);
+        } else {
+            session->refused = true;
+            if (judging.client_blamed)
+                client_history(engine, judging.rules, &judging.client, judging.tick, POINTS_REFUSAL);
+        }
+        if (event->kind == EVENT_MAIL && event->user && event->user[0])
+            key_of_name(engine, event->user, session->user);
+        if (is_error(event)) {
+            session->erred = true;
+            client_history(engine, judging.rules, &judging.client, judging.tick, POINTS_ERROR);
+        }
+        if (admitted)
+            verdict->delay_ns = judge_error_delay(&judging, is_error(event));
+    }
+    session->transfer = event->kind == EVENT_DATA && verdict->kind == VERDICT_CONTINUE;
+    session->heard = engine->now + verdict->delay_ns;
+    session->over = judging.over;
+    tally_set_scored(engine->current, number, judging.scored);
+    if (judging.over && !over)
+        judge_release_monitored(&judging);
+    if (judging.over != over || judging.scored != scored || event->kind == EVENT_MAIL)
+        session_derive_again(engine, number);
 }
 
 void engine_spoken(struct engine *engine, session_id id)
@@ -223,13 +428,23 @@ void engine_spoken(struct engine *engine, session_id id)
         session_end(engine, session);
 }
 
-bool engine_close(struct engine *engine, session_id id)
+bool engine_close(struct engine *engine, session_id id, int64_t now)
 {
     struct session *session = session_find(engine, id);
     if (!session)
         return false;
+    engine_advance(engine, now);
+    if (session->delivered && !session->erred && !session->refused)
+        client_history(engine, tally_rules(engine->current), &session->facts.client, engine_tick(engine),
+                       POINTS_CLEAN_SESSION);
     session_end(engine, session);
     return true;
+}
+
+void engine_sweep(struct engine *engine, int64_t now)
+{
+    engine_advance(engine, now);
+    table_sweep(engine->table, engine_tick(engine), ENGINE_BATCH, record_dead, engine);
 }
 
 size_t engine_crossings_over(struct engine *engine, int64_t now, bool all, struct crossing_report *out, size_t room)
@@ -247,11 +462,36 @@ struct tally *engine_reload_begin(const struct engine *engine, struct rules **ru
     return tally_new(rules, engine->records, engine->seed);
 }
 
+/* Which number each limit has under the new rules. */
+static void map_limits(struct engine *engine, const struct rules *new_rules)
+{
+    const struct rules *rules = tally_rules(engine->current);
+
+    for (limit_number i = 0; i < LIMITS_MAX; i++) {
+        engine->next_limit[i] = LIMITS_MAX;
+        for (limit_number j = 0; i < rules_limit_count(rules) && j < rules_limit_count(new_rules); j++)
+            if (strcmp(rules_limit_name(rules, i), rules_limit_name(new_rules, j)) == 0)
+                engine->next_limit[i] = (uint8_t)j;
+    }
+}
+
+/* What each limit has done so far goes on under its new number. */
+static void move_totals(struct engine *engine)
+{
+    struct limit_totals moved[LIMITS_MAX] = {{.bans = 0}}, *old = &engine->totals[LIMIT_NUMBERED];
+
+    for (limit_number i = 0; i < LIMITS_MAX; i++)
+        if (engine->next_limit[i] != LIMITS_MAX)
+            moved[engine->next_limit[i]] = old[i];
+    memcpy(old, moved, sizeof moved);
+}
+
 bool engine_reload_step(struct engine *engine, struct tally *next)
 {
     if (!engine->next) {
         engine->next = next;
         engine->next_derived = 0;
+        map_limits(engine, tally_rules(next));
     }
     assert(engine->next == next);
     for (uint32_t i = 0; i < ENGINE_BATCH && engine->next_derived < engine->fresh; i++) {
@@ -271,6 +511,7 @@ struct tally *engine_reload_finish(struct engine *engine)
 {
     struct tally *retired = engine->current;
     assert(engine->next && engine->next_derived == engine->records);
+    move_totals(engine);
     engine->current = engine->next;
     engine->next = NULL;
     return retired;
@@ -302,11 +543,35 @@ size_t engine_counters(const struct engine *engine, size_t from, struct counter_
 
 struct engine_totals engine_totals(const struct engine *engine)
 {
+    struct table_totals table = table_totals(engine->table);
     return (struct engine_totals){
         .sessions = engine->in + engine->pending,
         .pending = engine->pending,
-        .clients = tally_clients(engine->current),
+        .clients = tally_keys(engine->current),
         .crossings = crossings_used(engine->crossings),
         .session_records = engine->records,
+        .keys = table.used,
+        .table_records = table.room,
+        .evicted = table.evicted,
+        .untracked = table.untracked,
     };
+}
+
+size_t engine_limits(const struct engine *engine, size_t from, struct limit_view *out, size_t room)
+{
+    static const enum limit_id others[] = {LIMIT_SERVICE_SESSIONS, LIMIT_LISTENER_SESSIONS, LIMIT_DENY, LIMIT_IDLE_TIME,
+                                           LIMIT_SCORE};
+    const size_t other_count = sizeof others / sizeof *others;
+    const struct rules *rules = tally_rules(engine->current);
+    size_t count = 0;
+
+    for (size_t i = from; count < room && i < other_count + rules_limit_count(rules); i++) {
+        struct limit_view *view = &out[count++];
+        enum limit_id limit = i < other_count ? others[i] : LIMIT_NUMBERED + (enum limit_id)(i - other_count);
+        strcpy(view->name,
+               i < other_count ? limit_name(limit) : rules_limit_name(rules, (limit_number)(i - other_count)));
+        memcpy(view->actions, engine->totals[limit].actions, sizeof view->actions);
+        view->bans = engine->totals[limit].bans;
+    }
+    return count;
 }

@@ -1,15 +1,15 @@
 /*
  * engine.h: the session limiter itself, a deterministic state machine.
  *
- * It hears events (connect, spoken, close, a change of rules) and answers with verdicts. It has no clock, no I/O, no
- * threads and no globals; it allocates in engine_new() and engine_reload_begin() alone. The same events with the same
- * times and the same seed give the same verdicts.
+ * It hears events (connect, the client's commands, close, a change of rules) and answers with verdicts. It has no
+ * clock, no I/O, no threads and no globals; it allocates in engine_new() and engine_reload_begin() alone. The same
+ * events with the same times and the same seed give the same verdicts.
  *
  * Threads: an engine is used by one thread at a time. Its owner holds one lock around each call, except for the calls
  * that say otherwise. No call walks more than ENGINE_BATCH records.
  *
- * Times: `now` is in nanoseconds on any monotonic clock. A clock that steps back does no harm: it only delays the end
- * of a crossing.
+ * Times: `now` is in nanoseconds on any monotonic clock, 0 or more. A clock that steps back does no harm: for windows,
+ * bans, reputations and idle sessions time stands still until it has caught up, and the end of a crossing is delayed.
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
@@ -27,9 +27,13 @@ struct engine;
 
 struct engine_params {
     uint32_t session_records; /* sessions that can be known at once, 1 to ENGINE_SESSIONS_MAX */
+    uint32_t table_records;   /* keys whose history can be known at once, 1 to ENGINE_TABLE_MAX */
     uint64_t seed[2];         /* of the keyed hash; random in the daemon, fixed in tests */
+    int64_t
+        idle_slack_ns; /* a session that the kernel has not been asked about is idle only so much later; 0 or more */
 };
 #define ENGINE_SESSIONS_MAX 16777216u
+#define ENGINE_TABLE_MAX 134217728u
 
 /* Takes over *rules (and sets it to NULL) when it succeeds. NULL when memory is short; *rules is then still the
  * caller's. All memory that the engine will ever use between reloads is reserved here. */
@@ -37,23 +41,39 @@ struct engine *engine_new(const struct engine_params *params, struct rules **rul
 /* Frees the engine with its rules and sets the caller's pointer to NULL. */
 void engine_free(struct engine **engine);
 
-/* Bytes that an engine with `session_records` and these rules will hold once every table is full, the rules included.
- * During a reload it is `per_rules` of the new rules more. */
+/* Bytes that an engine of that size with these rules will hold once every table is full, the rules included. During a
+ * reload it is `per_rules` of the new rules more. */
 struct engine_memory {
     size_t sessions;  /* records of sessions, and the crossings */
+    size_t table;     /* what is known of clients, domains and so on */
     size_t per_rules; /* the rule set and the counters under it */
 };
-struct engine_memory engine_memory(uint32_t session_records, const struct rules *rules);
+struct engine_memory engine_memory(uint32_t session_records, uint32_t table_records, const struct rules *rules);
 
 /*
- * A client has connected. Judges it and, when it is let in, takes its slot in every scope of its chain: all or none.
- * *id becomes the session's handle for the calls below; 0 when the engine keeps no record of it: refused at connect
- * (verdict->speak_at), or let in uncounted because the session records are full (verdict->limit is
- * LIMIT_SESSION_TABLE). Where several caps are full the verdict names the narrowest: the client's, then listen's peer,
- * listener's peer, listen, listener, pathway, pathway_group, service.
+ * A client has connected. Judges it and, when it is let in, takes its slot in every scope of its chain and counts it in
+ * every limit: all or none. *id becomes the session's handle for the calls below; 0 when the engine keeps no record of
+ * it: refused at connect (verdict->speak_at), exempt, or let in uncounted because the session records are full
+ * (a finding says LIMIT_SESSION_TABLE). What is judged, in this order, the first that refuses ending it: the deny and
+ * exempt lists; the limits by their number; the caps, the narrowest first: listen's peer, listener's peer, listen,
+ * listener, pathway, pathway_group, service; the session's score.
  */
 void engine_connect(struct engine *engine, const struct connect_event *event, int64_t now, session_id *id,
                     struct verdict *verdict);
+
+/*
+ * Something has happened in that session. Judged in this order: idle_time; at EVENT_MAIL the lists; the limits by their
+ * number; the score. A refusal counts the event nowhere. EVENT_MESSAGE and EVENT_ABORT are never refused. A refused
+ * session keeps its slots until it is closed. Continues, without any finding, for 0 and for a handle that is not open
+ * or was refused at connect.
+ */
+void engine_event(struct engine *engine, session_id id, const struct event *event, int64_t now,
+                  struct verdict *verdict);
+
+/* Writes the value of the score's header field, "12 (client_connections=10, deny=2)", on one line of printable ASCII.
+ * False, and nothing written, when the session has no points. */
+#define SCORE_TEXT_SIZE 900
+bool engine_score(const struct engine *engine, session_id id, char out[SCORE_TEXT_SIZE]);
 
 /* The refusal of that session has been told to the client: it no longer counts against refuse_pending. Without effect
  * on a session that was let in, on 0 and on a handle that is closed. */
@@ -61,7 +81,37 @@ void engine_spoken(struct engine *engine, session_id id);
 
 /* The session is over: gives back what it held. Returns false, and changes nothing, for 0 and for a handle that is not
  * open (so a second close of the same session is harmless). */
-bool engine_close(struct engine *engine, session_id id);
+bool engine_close(struct engine *engine, session_id id, int64_t now);
+
+/* ---- idle sessions ---- */
+
+/* A session that has been silent for longer than its idle_time, as far as the engine knows. */
+struct idle_candidate {
+    session_id id;
+    struct addr client, local; /* of its connection, as the MTA said: local may be ADDR_NONE, ports 0 */
+    uint16_t client_port, local_port;
+    int64_t idle_time_ns;
+    enum idle_action action;
+};
+
+/* Copies candidates among ENGINE_BATCH session records from *next on, at most `room`, and moves *next on; it is 0 again
+ * when all have been looked at. Sessions in the middle of a message's transfer and those already told of are none. */
+size_t engine_idle_candidates(struct engine *engine, int64_t now, uint32_t *next, struct idle_candidate *out,
+                              size_t room);
+
+/* The kernel knows the connection and says that it has been silent for so long: from here on only engine_idle() makes
+ * that session idle, not the time since its last command. */
+void engine_heard(struct engine *engine, session_id id, int64_t silent_ns, int64_t now);
+
+/* The session is idle: its next command is refused. A verdict is filled in for the log when the session is ended
+ * without another command (ACTION_REFUSE, or ACTION_MONITOR where everything is only monitored); with NULL the next
+ * command tells. No findings when it is not open or was called idle before. */
+void engine_idle(struct engine *engine, session_id id, int64_t now, struct verdict *verdict);
+
+/* ---- upkeep ---- */
+
+/* Frees entries of the table that no longer matter, ENGINE_BATCH looked at a call. Call it from time to time. */
+void engine_sweep(struct engine *engine, int64_t now);
 
 /*
  * Crossings that are over: no refusal since ENGINE_CROSSING_QUIET_NS, or, with `all`, whatever is under way. Writes at
@@ -101,12 +151,26 @@ struct counter_view {
  * end. The numbering holds until the next reload. */
 size_t engine_counters(const struct engine *engine, size_t from, struct counter_view *out, size_t room);
 
+/* What one limit has done since the engine was made; a reload keeps it. */
+struct limit_view {
+    char name[LIMIT_NAME_SIZE]; /* a numbered limit's, or deny, idle_time, score, service_sessions, listener_sessions */
+    uint64_t actions[ACTIONS];  /* events by what became of them */
+    uint64_t bans;              /* begun, those of MODE_MONITOR not counted */
+};
+
+/* Copies those of number `from` on, at most `room`, and returns how many; 0 at the end. */
+size_t engine_limits(const struct engine *engine, size_t from, struct limit_view *out, size_t room);
+
 struct engine_totals {
-    uint32_t sessions; /* records in use: sessions that hold slots, and refused ones that await their HELO */
+    uint32_t sessions; /* records in use: sessions that are in, and refused ones that await their HELO */
     uint32_t pending;  /* of these, the latter */
-    uint32_t clients;  /* clients with a count */
+    uint32_t clients;  /* keys (clients, users and so on) that hold a slot of a limit on sessions */
     uint32_t crossings;
     uint32_t session_records; /* room */
+    uint32_t keys;            /* entries of the table in use */
+    uint32_t table_records;   /* room */
+    uint64_t evicted;         /* keys that had to go before their time, since the start */
+    uint64_t untracked;       /* keys that found no room */
 };
 struct engine_totals engine_totals(const struct engine *engine);
 

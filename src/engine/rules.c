@@ -1,9 +1,9 @@
 /*
  * rules.c: the built rule set: from a session's facts to its chain of scopes.
  */
+#include "builder.h"
 #include "chain.h"
 #include "hash.h"
-#include "scope.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +49,7 @@ struct session_facts session_facts_of(const struct connect_event *event)
         .local = event->local,
         .daemon_name = rules_name_hash(event->daemon_name),
         .local_port = event->local_port,
+        .client_port = event->client_port,
     };
 }
 
@@ -88,75 +89,72 @@ static void find_listener(const struct rules *rules, const struct session_facts 
         *listener = *listen != RULES_NO_SCOPE ? rules->scopes[*listen].parent : rules->catch_all;
 }
 
-static const struct settings *find_layer(const struct rules *rules, scope_id parent, const struct addr *client)
+static const struct settings *level_settings(const struct rules *rules, uint32_t level)
 {
-    uint32_t layer = lpm_lookup(rules->scopes[parent].peers, client);
-    return layer == LPM_NONE ? NULL : &rules->layers[layer];
+    return level & CHAIN_LAYER ? &rules->layers[level & ~CHAIN_LAYER] : &rules->scopes[level].settings;
 }
 
-/* The settings that apply to a session, the most specific first. */
-struct lookup {
-    const struct settings *levels[CHAIN_MAX];
-    unsigned count;
-};
-
-static const struct settings *lookup_level(const struct lookup *lookup, enum setting setting)
+static const struct settings *find_setting(const struct rules *rules, const uint32_t *levels, unsigned count,
+                                           enum setting setting)
 {
-    for (unsigned i = 0; i < lookup->count; i++)
-        if (lookup->levels[i]->set >> setting & 1)
-            return lookup->levels[i];
+    for (unsigned i = 0; i < count; i++) {
+        const struct settings *settings = level_settings(rules, levels[i]);
+        if (settings->set >> setting & 1)
+            return settings;
+    }
     return NULL;
 }
 
-static int64_t lookup_value(const struct lookup *lookup, enum setting setting)
+int64_t rules_setting(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting)
 {
-    const struct settings *level = lookup_level(lookup, setting);
-    return level ? level->value[setting] : 0;
+    const struct settings *settings = find_setting(rules, levels, count, setting);
+    return settings ? settings->value[setting] : 0;
+}
+
+scope_id rules_setting_scope(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting)
+{
+    const struct settings *settings = find_setting(rules, levels, count, setting);
+    return settings ? settings->origin[setting] : RULES_SERVICE;
 }
 
 void rules_resolve(const struct rules *rules, const struct session_facts *facts, struct chain *chain)
 {
-    struct lookup lookup = {.count = 0};
     scope_id listener, listen;
 
-    chain->count = 0;
+    chain->count = chain->level_count = 0;
     find_listener(rules, facts, &listener, &listen);
     chain->listener = listener;
 
     const scope_id parents[] = {listen, listener};
     for (size_t i = 0; i < 2; i++) {
-        if (parents[i] == RULES_NO_SCOPE)
+        uint32_t layer = LPM_NONE;
+        if (parents[i] != RULES_NO_SCOPE)
+            layer = lpm_lookup(rules->scopes[parents[i]].peers, &facts->client);
+        if (layer == LPM_NONE)
             continue;
-        const struct settings *layer = find_layer(rules, parents[i], &facts->client);
-        if (!layer)
-            continue;
-        lookup.levels[lookup.count++] = layer;
-        if (layer->set >> SETTING_LISTENER_SESSIONS & 1)
-            chain->scopes[chain->count++] = layer->origin[SETTING_LISTENER_SESSIONS];
+        chain->levels[chain->level_count++] = layer | CHAIN_LAYER;
+        const struct settings *settings = &rules->layers[layer];
+        if (settings->set >> SETTING_LISTENER_SESSIONS & 1)
+            chain->scopes[chain->count++] = settings->origin[SETTING_LISTENER_SESSIONS];
     }
     for (size_t i = 0; i < 2; i++) {
         if (parents[i] == RULES_NO_SCOPE)
             continue;
-        lookup.levels[lookup.count++] = &rules->scopes[parents[i]].settings;
+        chain->levels[chain->level_count++] = parents[i];
         chain->scopes[chain->count++] = parents[i];
     }
     /* A pathway's settings come after those of whoever takes it; its counters are shared by all who do. */
-    const struct settings *taker = lookup_level(&lookup, SETTING_PATHWAY);
+    const struct settings *taker = find_setting(rules, chain->levels, chain->level_count, SETTING_PATHWAY);
     scope_id scope = taker ? (scope_id)taker->value[SETTING_PATHWAY] : RULES_SERVICE;
     for (;; scope = rules->scopes[scope].parent) {
-        lookup.levels[lookup.count++] = &rules->scopes[scope].settings;
+        chain->levels[chain->level_count++] = scope;
         chain->scopes[chain->count++] = scope;
         if (scope == RULES_SERVICE)
             break;
     }
-
-    chain->refuse_at = (enum refuse_at)lookup_value(&lookup, SETTING_REFUSE_AT);
-    chain->refuse_pending = (uint32_t)lookup_value(&lookup, SETTING_REFUSE_PENDING);
-    chain->disconnect_delay_ns = lookup_value(&lookup, SETTING_DISCONNECT_DELAY);
-    const struct settings *client = lookup_level(&lookup, SETTING_CLIENT_SESSIONS);
-    bool counted = client && facts->client.family != ADDR_NONE;
-    chain->client_scope = counted ? client->origin[SETTING_CLIENT_SESSIONS] : RULES_NO_SCOPE;
-    chain->client_sessions = counted ? (uint32_t)client->value[SETTING_CLIENT_SESSIONS] : 0;
+    chain->refuse_at = (enum refuse_at)rules_setting(rules, chain->levels, chain->level_count, SETTING_REFUSE_AT);
+    chain->refuse_pending = (uint32_t)rules_setting(rules, chain->levels, chain->level_count, SETTING_REFUSE_PENDING);
+    chain->disconnect_delay_ns = rules_setting(rules, chain->levels, chain->level_count, SETTING_DISCONNECT_DELAY);
 }
 
 uint32_t rules_scope_count(const struct rules *rules)
@@ -220,7 +218,7 @@ size_t rules_bytes(const struct rules *rules)
 {
     size_t bytes = sizeof *rules + rules->scope_count * sizeof *rules->scopes +
                    rules->layer_count * sizeof *rules->layers + rules->listen_count * sizeof *rules->listens +
-                   rules->name_count * sizeof *rules->names;
+                   rules->name_count * sizeof *rules->names + rules_limits_bytes(rules);
     for (uint32_t i = 0; i < rules->scope_count; i++) {
         const struct scope *scope = &rules->scopes[i];
         bytes += lpm_bytes(scope->peers) + (scope->title ? strlen(scope->title) + 1 : 0) +
@@ -239,6 +237,7 @@ void rules_free(struct rules **rules)
         free(old->scopes[i].daemon_name);
         lpm_free(&old->scopes[i].peers);
     }
+    rules_free_limits(old);
     free(old->scopes);
     free(old->layers);
     free(old->listens);

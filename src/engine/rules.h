@@ -11,6 +11,7 @@
 #define ENGINE_RULES_H
 
 #include "addr.h"
+#include "limits.h"
 
 enum scope_kind {
     SCOPE_SERVICE,
@@ -31,6 +32,9 @@ typedef uint32_t scope_id;
 
 enum refuse_at { REFUSE_AT_HELO, REFUSE_AT_CONNECT };
 
+/* What becomes of an idle session: its next command is refused, or its connection is ended at once. */
+enum idle_action { IDLE_REFUSE, IDLE_DISCONNECT };
+
 /* What a scope's block can set. Where it may stand is in brackets; everything but the caps falls back from the most
  * specific scope that sets it to the service. What nobody sets is 0. */
 enum setting {
@@ -38,12 +42,14 @@ enum setting {
                                   of several values the smallest that is not 0 holds */
     SETTING_LISTENER_SESSIONS, /* [all] sessions, 0 to UINT32_MAX; 0: no cap. At the service: the default of listeners
                                 */
-    SETTING_CLIENT_SESSIONS,   /* [all] `max` of this scope's `limit client_sessions`; sessions, 0: no cap */
     SETTING_PATHWAY,           /* [listener, listen, peer] scope_id of a pathway */
     SETTING_REFUSE_AT,         /* [all] enum refuse_at */
     SETTING_REFUSE_PENDING,    /* [service, listener] refused sessions that may await their HELO, a listener;
                                   0: any number */
     SETTING_DISCONNECT_DELAY,  /* [all] nanoseconds */
+    SETTING_IDLE_TIME,         /* [all] nanoseconds, 0: no limit */
+    SETTING_IDLE_ACTION,       /* [all] enum idle_action */
+    SETTING_SCORE_REFUSE,      /* [all] points at which a session is refused, 0 to UINT32_MAX; 0: never */
     SETTING_COUNT
 };
 
@@ -63,6 +69,22 @@ struct rules_error {
     scope_id other;       /* the earlier one */
     struct prefix prefix; /* RULES_DUPLICATE_PEER: the block in question */
 };
+
+/* A limit's number: a built-in one's is its place in limit_builtins, the others follow. */
+typedef uint32_t limit_number;
+#define RULES_NO_LIMIT UINT32_MAX
+
+/* One `limit NAME { }` of one scope. */
+typedef uint32_t limit_block_id;
+
+/* The maxima of a key, each of them 0 (no limit) to UINT32_MAX where `set` has its bit (1 << TERM_MAX and so on). */
+struct limit_maxima {
+    uint32_t set;
+    uint32_t max[4]; /* by TERM_MAX, TERM_MAX_GOOD, TERM_MAX_BAD, TERM_MAX_AUTHENTICATED */
+};
+
+/* What is refused outright, and what is spared. */
+enum rules_list { LIST_DENY, LIST_EXEMPT, RULES_LISTS };
 
 struct rules;
 struct rules_builder;
@@ -96,12 +118,72 @@ void rules_add_prefix(struct rules_builder *builder, scope_id peer, const struct
 /* What "one client" is, in bits: 0 to 32 and 0 to 128. Before any call 32 and 64. */
 void rules_set_client_prefix(struct rules_builder *builder, unsigned ipv4_bits, unsigned ipv6_bits);
 
+/* ---- limits ---- */
+
+struct reply;
+
+/* The number of the limit of that name, which is made known when it is new: at first only the built-in ones are, and
+ * for those count and per must be their own. The name is copied. RULES_NO_LIMIT when LIMITS_MAX are known already. A
+ * pair that does not fit (limit_fits()) is a bug of the caller. */
+limit_number rules_add_limit(struct rules_builder *builder, const char *name, enum limit_count count,
+                             enum limit_per per);
+
+/* `limit NAME { }` in that scope. One for each scope and limit; a second call gives the same. */
+limit_block_id rules_add_limit_block(struct rules_builder *builder, scope_id scope, limit_number limit);
+
+/* What the block says, in the unit and range that enum limit_term gives. What it does not say falls back. */
+void rules_set_term(struct rules_builder *builder, limit_block_id block, enum limit_term term, int64_t value);
+/* Its reply, copied. In the text {client}, {limit}, {count} and {max} stand for what they say. */
+void rules_set_reply(struct rules_builder *builder, limit_block_id block, const struct reply *reply);
+
+/* Other maxima for some keys: clients of a prefix; or a name in normal form (mail/names.h), that is an address
+ * ("a@b"), a user, or a domain with its subdomains. A key that is given twice keeps the last. */
+void rules_add_key_prefix(struct rules_builder *builder, limit_block_id block, const struct prefix *prefix,
+                          const struct limit_maxima *maxima);
+void rules_add_key_name(struct rules_builder *builder, limit_block_id block, const char *name,
+                        const struct limit_maxima *maxima);
+
+/* Whom the limit spares. Unlike keys, the list of an inner block takes the place of an outer block's; an empty one does
+ * too. */
+void rules_set_except(struct rules_builder *builder, limit_block_id block);
+void rules_add_except_prefix(struct rules_builder *builder, limit_block_id block, const struct prefix *prefix);
+void rules_add_except_name(struct rules_builder *builder, limit_block_id block, const char *name);
+
+/* ---- what holds for the whole service ---- */
+
+/* Everything is judged, nothing refused. Before any call false. */
+void rules_set_monitor(struct rules_builder *builder, bool monitor);
+
+/* Keeps a history of clients that halves in so many nanoseconds, 60 s to 30 days; 0 (as before any call): none.
+ */
+void rules_set_reputation(struct rules_builder *builder, int64_t half_life_ns);
+
+/* Entries of the lists: clients; sender addresses and domains (with their subdomains); users, or anybody who has
+ * authenticated. Names are in normal form. An entry that is given twice counts once. Of deny and exempt the longest
+ * prefix, or the most specific name, wins; on a tie deny. */
+void rules_add_list_prefix(struct rules_builder *builder, enum rules_list list, const struct prefix *prefix);
+void rules_add_list_sender(struct rules_builder *builder, enum rules_list list, const char *name);
+void rules_add_list_user(struct rules_builder *builder, enum rules_list list, const char *name);
+void rules_add_list_authenticated(struct rules_builder *builder, enum rules_list list);
+
+/* What the deny list does: any mode, with so many points in MODE_SCORE. Before any call MODE_BLOCK. */
+void rules_set_deny(struct rules_builder *builder, enum limit_mode mode, uint32_t points);
+
 /*
  * Checks and builds. The builder stays the caller's. On success a rule set that the caller owns (until the engine takes
  * it); otherwise NULL and *error, which names scopes by the numbers that rules_add_scope() gave.
  */
 struct rules *rules_build(const struct rules_builder *builder, struct rules_error *error);
 void rules_free(struct rules **rules);
+
+/* What the engine must hear of for these rules to hold. Connect and close always. */
+struct rules_needs {
+    bool helo, mail, rcpt, data, unknown;
+    bool rejected; /* recipients that the MTA rejects */
+    bool message;  /* that one has arrived, also to add the score's header */
+    bool speech;   /* some event may be refused or delayed; if not, no answer of ours matters */
+};
+struct rules_needs rules_needs(const struct rules *rules);
 
 /* Bytes that the rule set holds. */
 size_t rules_bytes(const struct rules *rules);

@@ -1,30 +1,14 @@
 /*
  * rules_build.c: from what the configuration says to a rule set.
  */
+#include "builder.h"
 #include "chain.h"
-#include "scope.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A block of clients and the peer that named it. */
-struct block {
-    struct prefix prefix;
-    scope_id peer;
-};
-
-struct rules_builder {
-    struct scope *scopes;
-    size_t scope_count, scope_room;
-    struct block *blocks;
-    size_t block_count, block_room;
-    unsigned client_ipv4_bits, client_ipv6_bits;
-    bool no_memory;
-};
-
-/* `items` with room for one more; NULL, and remembered, when memory is short. */
-static void *make_room(struct rules_builder *builder, void *items, size_t count, size_t *room, size_t size)
+void *builder_room(struct rules_builder *builder, void *items, size_t count, size_t *room, size_t size)
 {
     if (count < *room)
         return items;
@@ -51,6 +35,7 @@ struct rules_builder *rules_builder_new(void)
     if (!builder)
         return NULL;
     rules_set_client_prefix(builder, 32, 64);
+    builder_begin_limits(builder);
     rules_add_scope(builder, SCOPE_SERVICE, RULES_NO_SCOPE, NULL);
     if (builder->no_memory)
         rules_builder_free(&builder);
@@ -67,7 +52,8 @@ void rules_builder_free(struct rules_builder **builder)
         free(old->scopes[i].daemon_name);
     }
     free(old->scopes);
-    free(old->blocks);
+    free(old->prefixes);
+    builder_free_limits(old);
     free(old);
     *builder = NULL;
 }
@@ -98,7 +84,7 @@ scope_id rules_add_scope(struct rules_builder *builder, enum scope_kind kind, sc
         return RULES_SERVICE;
     assert(parent_fits(builder, kind, parent));
     struct scope *scopes =
-        make_room(builder, builder->scopes, builder->scope_count, &builder->scope_room, sizeof *scopes);
+        builder_room(builder, builder->scopes, builder->scope_count, &builder->scope_room, sizeof *scopes);
     if (!scopes)
         return RULES_SERVICE;
     builder->scopes = scopes;
@@ -111,8 +97,7 @@ scope_id rules_add_scope(struct rules_builder *builder, enum scope_kind kind, sc
     return id;
 }
 
-/* False when memory ran short before: the numbers that scopes were given then mean nothing. */
-static bool usable(const struct rules_builder *builder, scope_id scope)
+bool builder_usable(const struct rules_builder *builder, scope_id scope)
 {
     assert(builder->no_memory || scope < builder->scope_count);
     return !builder->no_memory;
@@ -120,7 +105,7 @@ static bool usable(const struct rules_builder *builder, scope_id scope)
 
 void rules_set(struct rules_builder *builder, scope_id scope, enum setting setting, int64_t value)
 {
-    if (!usable(builder, scope))
+    if (!builder_usable(builder, scope))
         return;
     struct settings *settings = &builder->scopes[scope].settings;
     settings->set |= 1u << setting;
@@ -130,7 +115,7 @@ void rules_set(struct rules_builder *builder, scope_id scope, enum setting setti
 
 void rules_set_listen(struct rules_builder *builder, scope_id listen, const struct addr *addr, uint16_t port)
 {
-    if (!usable(builder, listen))
+    if (!builder_usable(builder, listen))
         return;
     assert(builder->scopes[listen].kind == SCOPE_LISTEN);
     builder->scopes[listen].addr = *addr;
@@ -139,7 +124,7 @@ void rules_set_listen(struct rules_builder *builder, scope_id listen, const stru
 
 void rules_set_daemon_name(struct rules_builder *builder, scope_id listener, const char *name)
 {
-    if (!usable(builder, listener))
+    if (!builder_usable(builder, listener))
         return;
     assert(builder->scopes[listener].kind == SCOPE_LISTENER);
     free(builder->scopes[listener].daemon_name);
@@ -148,15 +133,15 @@ void rules_set_daemon_name(struct rules_builder *builder, scope_id listener, con
 
 void rules_add_prefix(struct rules_builder *builder, scope_id peer, const struct prefix *prefix)
 {
-    if (!usable(builder, peer))
+    if (!builder_usable(builder, peer))
         return;
     assert(builder->scopes[peer].kind == SCOPE_PEER);
-    struct block *blocks =
-        make_room(builder, builder->blocks, builder->block_count, &builder->block_room, sizeof *blocks);
-    if (!blocks)
+    struct peer_prefix *prefixes =
+        builder_room(builder, builder->prefixes, builder->prefix_count, &builder->prefix_room, sizeof *prefixes);
+    if (!prefixes)
         return;
-    builder->blocks = blocks;
-    builder->blocks[builder->block_count++] = (struct block){*prefix, peer};
+    builder->prefixes = prefixes;
+    builder->prefixes[builder->prefix_count++] = (struct peer_prefix){*prefix, peer};
 }
 
 void rules_set_client_prefix(struct rules_builder *builder, unsigned ipv4_bits, unsigned ipv6_bits)
@@ -321,7 +306,7 @@ static bool index_listens(struct build *build)
 /* Blocks by the parent of their peer, then as prefixes, so that an enclosing one comes before what it encloses. */
 struct placed_block {
     scope_id parent;
-    struct block block;
+    struct peer_prefix block;
 };
 
 static int compare_blocks(const void *left, const void *right)
@@ -345,9 +330,15 @@ struct layer_stack {
     unsigned depth;
 };
 
+/* How much has been reserved while layers are added. */
+struct room {
+    size_t layers;
+    uint32_t blocks;
+};
+
 /* The settings of `peer` over those of the block around it, as an index of rules->layers. */
 static bool add_layer(struct build *build, struct last_layer *last, scope_id peer, uint32_t enclosing, uint32_t *layer,
-                      size_t *room)
+                      struct room *room)
 {
     struct rules *rules = build->rules;
 
@@ -355,17 +346,21 @@ static bool add_layer(struct build *build, struct last_layer *last, scope_id pee
         *layer = last[peer].layer;
         return true;
     }
-    if (rules->layer_count == *room) {
-        size_t wanted = *room ? *room * 2 : 16;
+    if (rules->layer_count == room->layers) {
+        size_t wanted = room->layers ? room->layers * 2 : 16;
         void *grown = realloc(rules->layers, wanted * sizeof *rules->layers);
         if (!grown)
             return fail_memory(build);
         rules->layers = grown;
-        *room = wanted;
+        room->layers = wanted;
     }
     struct settings *settings = &rules->layers[rules->layer_count];
     const struct settings *own = &rules->scopes[peer].settings;
     *settings = enclosing == LPM_NONE ? (struct settings){.set = 0} : rules->layers[enclosing];
+    rules->layer_count++; /* it owns its blocks from here on, whatever fails */
+    if (!rules_merge_blocks(rules, own, enclosing == LPM_NONE ? NULL : &rules->layers[enclosing], settings,
+                            &room->blocks))
+        return fail_memory(build);
     for (unsigned i = 0; i < SETTING_COUNT; i++) {
         if (own->set >> i & 1) {
             settings->set |= 1u << i;
@@ -373,14 +368,14 @@ static bool add_layer(struct build *build, struct last_layer *last, scope_id pee
             settings->origin[i] = own->origin[i];
         }
     }
-    *layer = rules->layer_count++;
+    *layer = rules->layer_count - 1;
     last[peer] = (struct last_layer){enclosing, *layer};
     return true;
 }
 
 /* Gives each block of one parent its layer and indexes them. */
 static bool index_parent(struct build *build, const struct placed_block *blocks, size_t count, struct last_layer *last,
-                         size_t *room)
+                         struct room *room)
 {
     struct rules *rules = build->rules;
     struct lpm_entry *entries = reserve(count, sizeof *entries);
@@ -388,7 +383,7 @@ static bool index_parent(struct build *build, const struct placed_block *blocks,
     bool ok = entries || fail_memory(build);
 
     for (size_t i = 0; i < count && ok; i++) {
-        const struct block *block = &blocks[i].block;
+        const struct peer_prefix *block = &blocks[i].block;
         while (stack.depth > 0 && !prefix_contains(&stack.levels[stack.depth - 1].prefix, &block->prefix.addr))
             stack.depth--;
         uint32_t enclosing = stack.depth > 0 ? stack.levels[stack.depth - 1].layer : LPM_NONE, layer = LPM_NONE;
@@ -415,13 +410,14 @@ static bool index_peers(struct build *build)
 {
     const struct rules_builder *builder = build->builder;
     struct rules *rules = build->rules;
-    size_t count = builder->block_count, room = 0;
+    size_t count = builder->prefix_count;
+    struct room room = {.blocks = rules->block_count};
     struct placed_block *blocks = reserve(count, sizeof *blocks);
     struct last_layer *last = reserve(rules->scope_count, sizeof *last);
     bool ok = (blocks && last) || fail_memory(build);
 
     for (size_t i = 0; i < count && ok; i++)
-        blocks[i] = (struct placed_block){rules->scopes[builder->blocks[i].peer].parent, builder->blocks[i]};
+        blocks[i] = (struct placed_block){rules->scopes[builder->prefixes[i].peer].parent, builder->prefixes[i]};
     for (uint32_t i = 0; i < rules->scope_count && ok; i++)
         last[i].layer = LPM_NONE;
     if (ok)
@@ -464,7 +460,9 @@ struct rules *rules_build(const struct rules_builder *builder, struct rules_erro
         return NULL;
     }
     place_caps(rules);
-    if (!check_pathways(&build) || !index_listens(&build) || !index_peers(&build))
+    if (!check_pathways(&build) || !index_listens(&build) ||
+        (!rules_place_blocks(rules, builder) && !fail_memory(&build)) || !index_peers(&build) ||
+        (!rules_finish_limits(rules, builder) && !fail_memory(&build)))
         rules_free(&rules);
     return rules;
 }

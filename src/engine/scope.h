@@ -1,18 +1,56 @@
 /*
- * scope.h: what the builder collects and the rule set is made of. Shared by rules_build.c and rules.c alone.
+ * scope.h: what a rule set is made of. For rules*.c and terms.c alone.
  */
 #ifndef ENGINE_SCOPE_H
 #define ENGINE_SCOPE_H
 
+#include "event.h"
 #include "lpm.h"
+#include "nameset.h"
 #include "rules.h"
+#include "table.h"
+
+#define RULES_NO_BLOCK UINT32_MAX
 
 /* Values of settings, and which scope gave each: a peer's block may take what a wider peer's sets. */
 struct settings {
     uint32_t set; /* bit n: setting n is given here */
     scope_id origin[SETTING_COUNT];
     int64_t value[SETTING_COUNT];
+    uint64_t limited;       /* bit n: limit n has a block here */
+    limit_block_id *blocks; /* by limit, RULES_NO_BLOCK for none; NULL: no limit has one */
 };
+
+/* Keys of a limit with maxima of their own. */
+struct keyset {
+    struct lpm *clients;   /* to an index of maxima */
+    struct nameset *names; /* likewise */
+    struct limit_maxima *maxima;
+    uint32_t count;
+    uint32_t largest; /* of all maxima */
+};
+
+/* One `limit NAME { }`; in a peer's layer, with what the wider peers of its parent say of the same limit. */
+struct limit_block {
+    scope_id scope;
+    limit_number limit;
+    uint32_t set; /* bit n: term n is given */
+    int64_t value[LIMIT_TERMS];
+    const struct reply *reply;   /* NULL: not given */
+    const struct keyset *except; /* NULL: not given */
+    const struct keyset *keys;   /* NULL: none */
+    limit_block_id wider;        /* of a layer: the block whose keys come after these; else RULES_NO_BLOCK */
+    uint64_t group;              /* of the records that count for it */
+};
+
+struct limit_kind {
+    char name[LIMIT_NAME_SIZE];
+    enum limit_count count;
+    enum limit_per per;
+    uint8_t slot;      /* the window of the record, or LIMIT_SLOT_NONE */
+    int session_index; /* COUNT_SESSIONS: its place among those; else -1 */
+};
+#define LIMIT_SLOT_NONE RECORD_WINDOWS
 
 struct scope {
     enum scope_kind kind;
@@ -42,6 +80,15 @@ struct name_key {
     scope_id listener;
 };
 
+/* The deny and exempt lists; values are enum rules_list. */
+struct lists {
+    struct lpm *clients;
+    struct nameset *senders, *users;
+    bool authenticated[RULES_LISTS]; /* the list has everybody with a user */
+    enum limit_mode deny_mode;
+    uint32_t deny_points;
+};
+
 struct rules {
     struct scope *scopes;
     uint32_t scope_count;
@@ -53,6 +100,19 @@ struct rules {
     uint32_t name_count;
     scope_id catch_all; /* the listener of a session that no other matches */
     unsigned client_ipv4_bits, client_ipv6_bits;
+    struct limit_kind limits[LIMITS_MAX];
+    uint32_t limit_count;
+    unsigned session_limits;        /* those on COUNT_SESSIONS */
+    uint64_t at_event[EVENT_KINDS]; /* the limits that have a block and to which the event may matter, as bits */
+    struct limit_block *blocks;     /* first those of the builder, in its order, then those of layers */
+    uint32_t block_count;
+    uint32_t own_blocks; /* how many were the builder's: they own what they point to */
+    struct lists lists;
+    bool has_deny; /* the deny list has an entry */
+    bool monitor;
+    int64_t half_life_ns;
+    uint32_t reputation_steps;
+    uint64_t reputation_group;
 };
 
 /* Orders by owner, address and port; what `listen` says does not matter. For qsort and bsearch. */

@@ -3,10 +3,11 @@
  */
 #include "tally.h"
 
-#include "clients.h"
+#include "terms.h"
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct counter {
     uint32_t count;   /* sessions that hold a slot of this scope */
@@ -17,27 +18,39 @@ struct counter {
 /* What one session holds. */
 struct hold {
     scope_id scopes[CHAIN_MAX]; /* whose slots; for a pending session the listener alone */
-    uint8_t count;              /* of scopes; 0: it holds nothing */
+    uint32_t levels[CHAIN_MAX];
+    uint8_t count; /* of scopes */
+    uint8_t level_count;
     bool pending;
-    uint32_t client; /* entry of the clients' table, or CLIENTS_NONE */
+    uint64_t scored;
 };
 
 struct tally {
     struct rules *rules;
     struct counter *counters; /* by scope */
-    struct clients *clients;
+    struct slots *slots;
     struct hold *holds; /* by session */
+    unsigned session_limits;
+    uint32_t *entries; /* by session and limit on sessions: the slots' entry, plus one; 0: none */
 };
+
+static uint32_t slot_room(uint32_t records, const struct rules *rules)
+{
+    uint64_t room = (uint64_t)records * rules_session_limits(rules);
+    return room < SLOT_NONE - 1 ? (uint32_t)room : SLOT_NONE - 2;
+}
 
 struct tally *tally_new(struct rules **rules, uint32_t records, const uint64_t seed[2])
 {
     struct tally *tally = calloc(1, sizeof *tally);
     if (!tally)
         return NULL;
+    tally->session_limits = rules_session_limits(*rules);
     tally->counters = calloc(rules_scope_count(*rules), sizeof *tally->counters);
-    tally->clients = clients_new(records, seed);
+    tally->slots = slots_new(slot_room(records, *rules), seed);
     tally->holds = calloc(records, sizeof *tally->holds);
-    if (!tally->counters || !tally->clients || !tally->holds) {
+    tally->entries = calloc((size_t)records * tally->session_limits, sizeof *tally->entries);
+    if (!tally->counters || !tally->slots || !tally->holds || !tally->entries) {
         tally_free(&tally);
         return NULL;
     }
@@ -53,9 +66,10 @@ void tally_free(struct tally **tally)
     if (!*tally)
         return;
     rules_free(&(*tally)->rules);
-    clients_free(&(*tally)->clients);
+    slots_free(&(*tally)->slots);
     free((*tally)->counters);
     free((*tally)->holds);
+    free((*tally)->entries);
     free(*tally);
     *tally = NULL;
 }
@@ -63,7 +77,8 @@ void tally_free(struct tally **tally)
 size_t tally_bytes(uint32_t records, const struct rules *rules)
 {
     return sizeof(struct tally) + rules_bytes(rules) + rules_scope_count(rules) * sizeof(struct counter) +
-           clients_bytes(records) + records * sizeof(struct hold);
+           slots_bytes(slot_room(records, rules)) + records * sizeof(struct hold) +
+           (size_t)records * rules_session_limits(rules) * sizeof(uint32_t);
 }
 
 const struct rules *tally_rules(const struct tally *tally)
@@ -71,26 +86,13 @@ const struct rules *tally_rules(const struct tally *tally)
     return tally->rules;
 }
 
-static struct client_key client_key_of(const struct tally *tally, const struct chain *chain, const struct addr *client)
+struct full tally_find_full(const struct tally *tally, const struct chain *chain)
 {
-    return (struct client_key){rules_client(tally->rules, client).addr, chain->client_scope};
-}
-
-struct full tally_find_full(const struct tally *tally, const struct chain *chain, const struct addr *client)
-{
-    if (chain->client_sessions > 0) {
-        struct client_key key = client_key_of(tally, chain, client);
-        uint32_t count = clients_count(tally->clients, &key);
-        if (count >= chain->client_sessions)
-            return (struct full){LIMIT_CLIENT_SESSIONS, chain->client_scope, rules_client(tally->rules, client), count,
-                                 chain->client_sessions};
-    }
     for (unsigned i = 0; i < chain->count; i++) {
         scope_id scope = chain->scopes[i];
         const struct counter *counter = &tally->counters[scope];
         if (counter->max > 0 && counter->count >= counter->max)
-            return (struct full){
-                rules_cap_limit(scope), scope, {*client, (uint8_t)addr_width(client)}, counter->count, counter->max};
+            return (struct full){rules_cap_limit(scope), scope, counter->count, counter->max};
     }
     return (struct full){.limit = LIMIT_NONE};
 }
@@ -100,45 +102,99 @@ bool tally_may_pend(const struct tally *tally, const struct chain *chain)
     return chain->refuse_pending == 0 || tally->counters[chain->listener].pending < chain->refuse_pending;
 }
 
-void tally_take(struct tally *tally, uint32_t number, const struct chain *chain, const struct addr *client)
+void tally_take(struct tally *tally, uint32_t number, const struct chain *chain, bool caps)
 {
     struct hold *hold = &tally->holds[number];
 
-    assert(hold->count == 0);
-    for (unsigned i = 0; i < chain->count; i++) {
-        hold->scopes[i] = chain->scopes[i];
-        tally->counters[chain->scopes[i]].count++;
-    }
-    hold->count = chain->count;
+    assert(hold->level_count == 0);
+    hold->level_count = chain->level_count;
+    memcpy(hold->levels, chain->levels, sizeof hold->levels);
+    hold->count = 0;
     hold->pending = false;
-    hold->client = CLIENTS_NONE;
-    if (chain->client_scope != RULES_NO_SCOPE) {
-        struct client_key key = client_key_of(tally, chain, client);
-        hold->client = clients_take(tally->clients, &key);
+    hold->scored = 0;
+    for (unsigned i = 0; i < chain->count && caps; i++) {
+        hold->scopes[hold->count++] = chain->scopes[i];
+        tally->counters[chain->scopes[i]].count++;
     }
 }
 
 void tally_pend(struct tally *tally, uint32_t number, const struct chain *chain)
 {
-    assert(tally->holds[number].count == 0);
-    tally->holds[number] =
-        (struct hold){.scopes = {chain->listener}, .count = 1, .pending = true, .client = CLIENTS_NONE};
+    struct hold *hold = &tally->holds[number];
+
+    tally_take(tally, number, chain, false);
+    hold->scopes[0] = chain->listener;
+    hold->count = 1;
+    hold->pending = true;
     tally->counters[chain->listener].pending++;
 }
 
-void tally_release(struct tally *tally, uint32_t number)
+void tally_release_caps(struct tally *tally, uint32_t number)
 {
     struct hold *hold = &tally->holds[number];
 
     for (unsigned i = 0; i < hold->count; i++) {
         struct counter *counter = &tally->counters[hold->scopes[i]];
-        uint32_t *held = hold->pending ? &counter->pending : &counter->count;
-        assert(*held > 0);
-        --*held;
+        uint32_t *count = hold->pending ? &counter->pending : &counter->count;
+        assert(*count > 0);
+        --*count;
     }
-    if (hold->count > 0 && hold->client != CLIENTS_NONE)
-        clients_release(tally->clients, hold->client);
     hold->count = 0;
+}
+
+static uint32_t *entry_of(const struct tally *tally, uint32_t number, int index)
+{
+    assert(index >= 0 && (unsigned)index < tally->session_limits);
+    return &tally->entries[(size_t)number * tally->session_limits + (unsigned)index];
+}
+
+void tally_release_slot(struct tally *tally, uint32_t number, int index)
+{
+    uint32_t *entry = entry_of(tally, number, index);
+    if (*entry != 0)
+        slots_release(tally->slots, *entry - 1);
+    *entry = 0;
+}
+
+void tally_release(struct tally *tally, uint32_t number)
+{
+    tally_release_caps(tally, number);
+    for (unsigned i = 0; i < tally->session_limits; i++)
+        tally_release_slot(tally, number, (int)i);
+    tally->holds[number].level_count = 0;
+}
+
+const uint32_t *tally_levels(const struct tally *tally, uint32_t number, unsigned *count)
+{
+    *count = tally->holds[number].level_count;
+    return tally->holds[number].levels;
+}
+
+uint32_t tally_slot_count(const struct tally *tally, const struct slot_key *key)
+{
+    return slots_count(tally->slots, key);
+}
+
+bool tally_has_slot(const struct tally *tally, uint32_t number, int index)
+{
+    return *entry_of(tally, number, index) != 0;
+}
+
+void tally_take_slot(struct tally *tally, uint32_t number, int index, const struct slot_key *key)
+{
+    uint32_t *entry = entry_of(tally, number, index);
+    if (*entry == 0)
+        *entry = slots_take(tally->slots, key) + 1;
+}
+
+uint64_t tally_scored(const struct tally *tally, uint32_t number)
+{
+    return tally->holds[number].scored;
+}
+
+void tally_set_scored(struct tally *tally, uint32_t number, uint64_t scored)
+{
+    tally->holds[number].scored = scored;
 }
 
 uint32_t tally_count(const struct tally *tally, scope_id scope)
@@ -151,7 +207,7 @@ uint32_t tally_pending(const struct tally *tally, scope_id scope)
     return tally->counters[scope].pending;
 }
 
-uint32_t tally_clients(const struct tally *tally)
+uint32_t tally_keys(const struct tally *tally)
 {
-    return clients_used(tally->clients);
+    return slots_used(tally->slots);
 }

@@ -1,10 +1,10 @@
 /*
  * load.c: plays the MTA's side of the milter protocol (version 6) against a filter, as fast as the filter answers.
  *
- * Each session is a connection of its own: negotiation, connect with its macros, HELO, on request MAIL and ABORT, QUIT;
- * it is over when the filter has closed the connection. A new session starts when one ends, so that always the same
- * number is in flight. What the filter asked to skip is not sent, what it said it would not answer is not waited for,
- * and what it does answer must be of the protocol.
+ * Each session is a connection of its own: negotiation, connect with its macros, HELO, on request MAIL, RCPT and ABORT,
+ * QUIT; it is over when the filter has closed the connection. A new session starts when one ends, so that always the
+ * same number is in flight. What the filter asked to skip is not sent, what it said it would not answer is not waited
+ * for, and what it does answer must be of the protocol.
  *
  * One thread and one epoll: the generator must cost less than what it measures.
  */
@@ -34,7 +34,13 @@
 #define INPUT_SIZE 2048
 #define EVENTS_AT_ONCE 256
 
-enum step { STEP_NEGOTIATE, STEP_CONNECT, STEP_HELO, STEP_MAIL, STEP_HELD, STEP_QUIT };
+/* How many there are of each. A client writes from any of the sender's domains. */
+#define USERS 1000u
+#define SENDER_DOMAINS 2000u
+#define SENDERS 100u /* of a domain */
+#define RECIPIENTS 5000u
+
+enum step { STEP_NEGOTIATE, STEP_CONNECT, STEP_HELO, STEP_MAIL, STEP_RCPT, STEP_HELD, STEP_QUIT };
 
 struct session {
     int fd; /* -1: not in use */
@@ -43,6 +49,7 @@ struct session {
     bool wants_output;
     struct wire_negotiated negotiated;
     struct wire_client client;
+    uint64_t random; /* of this session: who it comes from, who writes to whom */
     int64_t deadline;
     struct wire_output output;
     size_t input_used;
@@ -58,7 +65,7 @@ struct options {
     long seconds;
     long networks;
     uint64_t seed;
-    bool mail;
+    bool mail, long_names;
 };
 
 static struct options options = {
@@ -79,6 +86,7 @@ static struct {
     long finished;
     long held;
     long errors;
+    struct wire_negotiated negotiated; /* by the last session */
     long replies[256];
     long codes[1000];
 } run;
@@ -113,13 +121,22 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-/* Network n is 10.(n / 256).(n % 256).0/24. Sessions that stay open come from clients of their own, the others from
- * wherever the seed says. */
+/* How many digits a number in a name has at least: `most` where names are as long as they may be, that is 255 in all and
+ * 63 in each label of a registered domain. */
+static int digits(int most)
+{
+    return options.long_names ? most : 1;
+}
+
+/* Network n is 10.(n / 256).(n % 256).0/24, each with a domain of its own. Sessions that stay open come from clients of
+ * their own, the others from wherever the seed says. */
 static void choose_client(struct session *session, long number)
 {
     uint64_t random = mix(options.seed + (uint64_t)number);
     uint32_t network = (uint32_t)(random % (uint64_t)options.networks);
     uint32_t host = (uint32_t)(random >> 32) % 254;
+
+    session->random = random;
 
     if (session->held) {
         network = (uint32_t)(number % options.networks);
@@ -127,6 +144,9 @@ static void choose_client(struct session *session, long number)
     }
     session->client.address = (UINT32_C(10) << 24) + (network << 8) + host + 1;
     session->client.port = (uint16_t)(1024 + (random >> 48) % 60000);
+    snprintf(session->client.host, sizeof session->client.host, "h%0*u.n%0*u.t%0*u", digits(125), (unsigned)host,
+             digits(62), (unsigned)network, digits(62), 1u);
+    snprintf(session->client.user, sizeof session->client.user, "u%0*u", digits(254), (unsigned)(random >> 40) % USERS);
 }
 
 /* ---- sessions ---- */
@@ -139,7 +159,7 @@ static void session_end(struct session *session)
 
 static void session_fail(struct session *session, const char *what)
 {
-    static const char *const steps[] = {"negotiation", "connect", "HELO", "MAIL", "an open session", "QUIT"};
+    static const char *const steps[] = {"negotiation", "connect", "HELO", "MAIL", "RCPT", "an open session", "QUIT"};
 
     if (run.errors++ < ERRORS_TOLD)
         fprintf(stderr, "load: at %s: %s\n", steps[session->step], what);
@@ -180,6 +200,23 @@ static void session_flush(struct session *session)
         session_watch(session, EPOLL_CTL_MOD);
 }
 
+static void put_mail(struct session *session)
+{
+    char sender[WIRE_TEXT_SIZE];
+
+    snprintf(sender, sizeof sender, "<s%0*u@d%u.example>", digits(230), (unsigned)(session->random >> 8) % SENDERS,
+             (unsigned)(session->random >> 16) % SENDER_DOMAINS);
+    wire_put_mail(&session->output, &session->negotiated, &session->client, sender);
+}
+
+static void put_rcpt(struct session *session)
+{
+    char recipient[WIRE_TEXT_SIZE];
+
+    snprintf(recipient, sizeof recipient, "<recipient%u@test.example>", (unsigned)(session->random >> 24) % RECIPIENTS);
+    wire_put_rcpt(&session->output, &session->negotiated, recipient);
+}
+
 /* Goes on from a step that is done to the next one that waits for an answer. */
 static void session_advance(struct session *session)
 {
@@ -200,22 +237,31 @@ static void session_advance(struct session *session)
         case STEP_CONNECT:
             session->step = STEP_HELO;
             if (!(protocol & SMFIP_NOHELO)) {
-                wire_put_text(output, SMFIC_HELO, "client.test.example");
+                wire_put_text(output, SMFIC_HELO, session->client.host);
                 waits = !(protocol & SMFIP_NR_HELO);
             }
             break;
         case STEP_HELO:
             session->step = STEP_MAIL;
-            if (session->held) {
-                session->step = STEP_HELD;
-                run.held++;
-                waits = true;
-            } else if (options.mail && !(protocol & SMFIP_NOMAIL)) {
-                wire_put_text(output, SMFIC_MAIL, "<sender@client.test.example>");
+            if (options.mail && !(protocol & SMFIP_NOMAIL)) {
+                put_mail(session);
                 waits = !(protocol & SMFIP_NR_MAIL);
             }
             break;
         case STEP_MAIL:
+            if (session->held) {
+                session->step = STEP_HELD;
+                run.held++;
+                waits = true;
+                break;
+            }
+            session->step = STEP_RCPT;
+            if (options.mail && !(protocol & SMFIP_NORCPT)) {
+                put_rcpt(session);
+                waits = !(protocol & SMFIP_NR_RCPT);
+            }
+            break;
+        case STEP_RCPT:
             if (options.mail)
                 wire_put_empty(output, SMFIC_ABORT);
             /* fall through */
@@ -249,7 +295,8 @@ static void session_answer(struct session *session, char command, const unsigned
     if (session->step == STEP_HELD || session->step == STEP_QUIT)
         wrong = "an answer to nothing";
     else if (session->step != STEP_NEGOTIATE)
-        wrong = wire_read_answer(command, data, length, session->step == STEP_MAIL, &code);
+        wrong =
+            wire_read_answer(command, data, length, session->step == STEP_MAIL || session->step == STEP_RCPT, &code);
     else if (command != SMFIC_OPTNEG)
         wrong = "no answer to the negotiation";
     else
@@ -260,7 +307,9 @@ static void session_answer(struct session *session, char command, const unsigned
     }
 
     run.codes[code]++;
-    if (session->step != STEP_NEGOTIATE)
+    if (session->step == STEP_NEGOTIATE)
+        run.negotiated = session->negotiated;
+    else
         run.replies[(unsigned char)command]++;
     if (session->step == STEP_NEGOTIATE || command == SMFIR_CONTINUE)
         session_advance(session);
@@ -440,10 +489,12 @@ static void print_result(int64_t took)
     double seconds = (double)took / (double)SECOND;
 
     printf("sessions=%ld seconds=%.3f rate=%.0f held=%ld continue=%ld accept=%ld tempfail=%ld reject=%ld discard=%ld "
-           "reply=%ld errors=%ld",
+           "reply=%ld errors=%ld protocol=%#x macros=%x:%x:%x",
            run.finished, seconds, seconds > 0 ? (double)run.finished / seconds : 0.0, run.held,
            run.replies[SMFIR_CONTINUE], run.replies[SMFIR_ACCEPT], run.replies[SMFIR_TEMPFAIL],
-           run.replies[SMFIR_REJECT], run.replies[SMFIR_DISCARD], run.replies[SMFIR_REPLYCODE], run.errors);
+           run.replies[SMFIR_REJECT], run.replies[SMFIR_DISCARD], run.replies[SMFIR_REPLYCODE], run.errors,
+           (unsigned)run.negotiated.protocol, (unsigned)run.negotiated.macros[WIRE_CONNECT],
+           (unsigned)run.negotiated.macros[WIRE_MAIL], (unsigned)run.negotiated.macros[WIRE_RCPT]);
     for (int code = 1; code < 1000; code++)
         if (run.codes[code] != 0)
             printf(" reply_%d=%ld", code, run.codes[code]);
@@ -459,7 +510,8 @@ static void usage(void)
           "              input ends\n"
           "  -t SECONDS  start no session after so long (60); at most 600\n"
           "  -o NUMBER   sessions from as many clients held open meanwhile (0)\n"
-          "  -m          each session also says MAIL and RSET\n"
+          "  -m          each session also says MAIL, RCPT and RSET, those of -o MAIL alone\n"
+          "  -l          all names are as long as they may be\n"
           "  -N NUMBER   clients come from so many networks of 254, from 10.0.0.0/24 on (10000); at most 65536\n"
           "  -p PORT     the {daemon_port} (25)\n"
           "  -d NAME     the {daemon_name} (mx.test.example)\n"
@@ -484,7 +536,7 @@ static void parse_options(int argc, char **argv)
 {
     int option;
 
-    while ((option = getopt(argc, argv, "s:c:n:t:o:mN:p:d:S:")) != -1) {
+    while ((option = getopt(argc, argv, "s:c:n:t:o:mlN:p:d:S:")) != -1) {
         switch (option) {
         case 's': options.socket = optarg; break;
         case 'c': options.in_flight = parse_number(optarg, 1, OPEN_LIMIT); break;
@@ -492,6 +544,7 @@ static void parse_options(int argc, char **argv)
         case 't': options.seconds = parse_number(optarg, 1, RUN_LIMIT_SECONDS); break;
         case 'o': options.held = parse_number(optarg, 0, OPEN_LIMIT); break;
         case 'm': options.mail = true; break;
+        case 'l': options.long_names = true; break;
         case 'N': options.networks = parse_number(optarg, 1, 65536); break;
         case 'p': parse_number(optarg, 1, 65535); options.daemon.port = optarg; break;
         case 'd': options.daemon.name = optarg; break;
@@ -501,7 +554,7 @@ static void parse_options(int argc, char **argv)
     }
     if (options.socket == NULL || optind != argc)
         usage();
-    if (strlen(options.daemon.name) > 255)
+    if (strlen(options.daemon.name) >= WIRE_TEXT_SIZE)
         die("the daemon name is too long");
     if (options.sessions < 0)
         options.sessions = options.seconds < 0 ? 10000 : SESSIONS_LIMIT;

@@ -10,19 +10,28 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include <libmilter/mfapi.h>
 #include <libmilter/mfdef.h>
 
 /* What Postfix 3.7 offers. */
 #define OFFERED_ACTIONS ((uint32_t)SMFI_CURR_ACTS)
 #define OFFERED_PROTOCOL ((uint32_t)SMFI_CURR_PROT)
 
-#define STAGE_CONNECT 0
-#define STAGE_LAST 6
+#define STAGE_LAST SMFIM_LAST
 
-static const char *const connect_macros[] = {
-    "j", "_", "{daemon_name}", "{daemon_addr}", "{daemon_port}", "{if_addr}", "v",
+/* The macros that this MTA has a value for. */
+#define MACROS_MAX 7
+static const struct {
+    uint32_t stage; /* as a filter names it when it asks for macros */
+    char command;
+    const char *names[MACROS_MAX + 1];
+} stages[WIRE_STAGES] = {
+    [WIRE_CONNECT] = {SMFIM_CONNECT,
+                      SMFIC_CONNECT,
+                      {"j", "_", "{daemon_name}", "{daemon_addr}", "{daemon_port}", "{if_addr}", "v"}},
+    [WIRE_MAIL] = {SMFIM_ENVFROM, SMFIC_MAIL, {"{auth_authen}", "{mail_addr}"}},
+    [WIRE_RCPT] = {SMFIM_ENVRCPT, SMFIC_RCPT, {"{rcpt_mailer}", "{rcpt_addr}"}},
 };
-#define CONNECT_MACROS (sizeof connect_macros / sizeof connect_macros[0])
 
 const char *wire_read_socket(const char *text, struct sockaddr_storage *address, socklen_t *size)
 {
@@ -126,37 +135,57 @@ void wire_put_negotiate(struct wire_output *output)
     packet_end(output, start);
 }
 
+static void put_macros(struct wire_output *output, const struct wire_negotiated *negotiated, enum wire_stage stage,
+                       const char *const values[])
+{
+    if (negotiated->macros[stage] == 0)
+        return;
+    size_t start = packet_begin(output, SMFIC_MACRO);
+    put_byte(output, (unsigned char)stages[stage].command);
+    for (size_t i = 0; stages[stage].names[i]; i++) {
+        if (negotiated->macros[stage] >> i & 1) {
+            put_string(output, stages[stage].names[i]);
+            put_string(output, values[i]);
+        }
+    }
+    packet_end(output, start);
+}
+
 void wire_put_connect(struct wire_output *output, const struct wire_negotiated *negotiated,
                       const struct wire_client *client, const struct wire_daemon *daemon)
 {
-    char address[16], link[64];
-    const char *const values[CONNECT_MACROS] = {
+    char address[16], link[WIRE_TEXT_SIZE + 20];
+    const char *const values[] = {
         "mx.test.example", link, daemon->name, "192.0.2.1", daemon->port, "192.0.2.1", "Postfix 3.7.11",
     };
-    size_t start;
 
     snprintf(address, sizeof address, "%u.%u.%u.%u", client->address >> 24, client->address >> 16 & 255,
              client->address >> 8 & 255, client->address & 255);
-    snprintf(link, sizeof link, "client.test.example [%s]", address);
-
-    if (negotiated->macros != 0) {
-        start = packet_begin(output, SMFIC_MACRO);
-        put_byte(output, SMFIC_CONNECT);
-        for (size_t i = 0; i < CONNECT_MACROS; i++) {
-            if (negotiated->macros & 1u << i) {
-                put_string(output, connect_macros[i]);
-                put_string(output, values[i]);
-            }
-        }
-        packet_end(output, start);
-    }
-
-    start = packet_begin(output, SMFIC_CONNECT);
-    put_string(output, "client.test.example");
+    snprintf(link, sizeof link, "%s [%s]", client->host, address);
+    put_macros(output, negotiated, WIRE_CONNECT, values);
+    size_t start = packet_begin(output, SMFIC_CONNECT);
+    put_string(output, client->host);
     put_byte(output, SMFIA_INET);
     put_u16(output, client->port);
     put_string(output, address);
     packet_end(output, start);
+}
+
+void wire_put_mail(struct wire_output *output, const struct wire_negotiated *negotiated,
+                   const struct wire_client *client, const char *sender)
+{
+    const char *const values[] = {client->user, sender};
+
+    put_macros(output, negotiated, WIRE_MAIL, values);
+    wire_put_text(output, SMFIC_MAIL, sender);
+}
+
+void wire_put_rcpt(struct wire_output *output, const struct wire_negotiated *negotiated, const char *recipient)
+{
+    const char *const values[] = {"local", recipient};
+
+    put_macros(output, negotiated, WIRE_RCPT, values);
+    wire_put_text(output, SMFIC_RCPT, recipient);
 }
 
 void wire_put_text(struct wire_output *output, char command, const char *text)
@@ -178,15 +207,15 @@ uint32_t wire_get_u32(const unsigned char *bytes)
 }
 
 /* Names are parted by blanks or commas. */
-static uint32_t known_macros(const char *names)
+static uint32_t known_macros(enum wire_stage stage, const char *names)
 {
     uint32_t macros = 0;
 
     for (names += strspn(names, " ,"); *names != '\0'; names += strspn(names, " ,")) {
         size_t length = strcspn(names, " ,");
-        for (size_t i = 0; i < CONNECT_MACROS; i++)
-            if (strlen(connect_macros[i]) == length && memcmp(connect_macros[i], names, length) == 0)
-                macros |= 1u << i;
+        for (size_t i = 0; stages[stage].names[i]; i++)
+            if (strlen(stages[stage].names[i]) == length && memcmp(stages[stage].names[i], names, length) == 0)
+                macros |= UINT32_C(1) << i;
         names += length;
     }
     return macros;
@@ -204,7 +233,8 @@ const char *wire_read_negotiation(const unsigned char *data, size_t length, stru
         return "a protocol step that was not offered";
     negotiated->protocol = wire_get_u32(data + 8);
     /* A filter that says nothing about macros gets what the MTA has by default: all of ours. */
-    negotiated->macros = (1u << CONNECT_MACROS) - 1;
+    for (size_t i = 0; i < WIRE_STAGES; i++)
+        negotiated->macros[i] = UINT32_MAX;
 
     data += MILTER_OPTLEN;
     length -= MILTER_OPTLEN;
@@ -214,8 +244,9 @@ const char *wire_read_negotiation(const unsigned char *data, size_t length, stru
             return "a list of macros without an end";
         if (wire_get_u32(data) > STAGE_LAST)
             return "a list of macros for no known stage";
-        if (wire_get_u32(data) == STAGE_CONNECT)
-            negotiated->macros = known_macros((const char *)data + 4);
+        for (enum wire_stage i = WIRE_CONNECT; i < WIRE_STAGES; i++)
+            if (wire_get_u32(data) == stages[i].stage)
+                negotiated->macros[i] = known_macros(i, (const char *)data + 4);
         length -= (size_t)(end + 1 - data);
         data = end + 1;
     }

@@ -16,33 +16,44 @@
 struct wire_output {
     size_t used;
     size_t sent;
-    unsigned char bytes[1024];
+    unsigned char bytes[2048];
 };
+
+/* The longest text of a packet, end included. */
+#define WIRE_TEXT_SIZE 256
 
 struct wire_client {
     uint32_t address; /* IPv4, host order */
     uint16_t port;
+    char host[WIRE_TEXT_SIZE]; /* the name that the MTA has verified */
+    char user[WIRE_TEXT_SIZE]; /* as whom it has authenticated */
 };
 
-/* How the MTA names its listener. Both are the caller's; the name has at most 255 characters. */
+/* How the MTA names its listener. Both are the caller's. */
 struct wire_daemon {
     const char *name;
     const char *port;
 };
 
+/* The steps that macros go with. */
+enum wire_stage { WIRE_CONNECT, WIRE_MAIL, WIRE_RCPT, WIRE_STAGES };
+
 struct wire_negotiated {
-    uint32_t protocol; /* SMFIP_* */
-    uint32_t macros;   /* those that the filter wants at connect, by a numbering of this module */
+    uint32_t protocol;            /* SMFIP_* */
+    uint32_t macros[WIRE_STAGES]; /* those that the filter wants, by a numbering of this module */
 };
 
 /* Reads "inet:PORT@HOST", "inet6:PORT@HOST", "unix:PATH", "local:PATH" or an absolute path, as libmilter writes them.
  * Returns NULL or what is wrong. */
 const char *wire_read_socket(const char *text, struct sockaddr_storage *address, socklen_t *size);
 
-/* Each appends one packet (put_connect: with its macros in one before it). A text may have 255 characters. */
+/* Each appends one packet (connect, MAIL and RCPT: with their macros in one before it). */
 void wire_put_negotiate(struct wire_output *output);
 void wire_put_connect(struct wire_output *output, const struct wire_negotiated *negotiated,
                       const struct wire_client *client, const struct wire_daemon *daemon);
+void wire_put_mail(struct wire_output *output, const struct wire_negotiated *negotiated,
+                   const struct wire_client *client, const char *sender);
+void wire_put_rcpt(struct wire_output *output, const struct wire_negotiated *negotiated, const char *recipient);
 void wire_put_text(struct wire_output *output, char command, const char *text);
 void wire_put_empty(struct wire_output *output, char command);
 

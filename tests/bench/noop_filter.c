@@ -1,18 +1,17 @@
 /*
- * noop_filter.c: a libmilter filter that does nothing, to measure others against. It negotiates the same steps and asks
- * for the same macros as tidegated, and lets everybody in.
+ * noop_filter.c: a libmilter filter that does nothing, to measure others against. It negotiates the steps that it is
+ * told (a number of SMFIP_ flags), asks for the same macros as tidegated does for these, and lets everybody in.
  *
- * usage: noop_filter SOCKET       (libmilter's notation; runs in the foreground until SIGTERM)
+ * usage: noop_filter SOCKET STEPS     (libmilter's notation; runs in the foreground until SIGTERM)
  */
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include <libmilter/mfapi.h>
 
-/* The steps that nobody listens to: the MTA is asked not to send them. */
-#define SKIPPED (SMFIP_NORCPT | SMFIP_NODATA | SMFIP_NOHDRS | SMFIP_NOEOH | SMFIP_NOBODY)
+static unsigned long negotiated;
 
 static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps, unsigned long unused2,
                              unsigned long unused3, unsigned long *wanted_actions, unsigned long *wanted_steps,
@@ -20,10 +19,15 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
 {
     (void)unused2;
     (void)unused3;
-    if (actions & SMFIF_SETSYMLIST)
-        smfi_setsymlist(ctx, SMFIM_CONNECT, "{daemon_name} {daemon_addr} {daemon_port} {if_addr}");
+    if (actions & SMFIF_SETSYMLIST) {
+        smfi_setsymlist(ctx, SMFIM_CONNECT, "{daemon_name} {daemon_addr} {daemon_port} {if_addr} _");
+        if (!(negotiated & SMFIP_NOMAIL))
+            smfi_setsymlist(ctx, SMFIM_ENVFROM, "{auth_authen}");
+        if (!(negotiated & SMFIP_NORCPT))
+            smfi_setsymlist(ctx, SMFIM_ENVRCPT, "{rcpt_mailer}");
+    }
     *wanted_actions = actions & SMFIF_SETSYMLIST;
-    *wanted_steps = steps & SKIPPED;
+    *wanted_steps = steps & negotiated;
     *wanted2 = *wanted3 = 0;
     return SMFIS_CONTINUE;
 }
@@ -50,16 +54,23 @@ static sfsistat on_mail(SMFICTX *ctx, char **arguments)
     return SMFIS_CONTINUE;
 }
 
+static sfsistat on_rcpt(SMFICTX *ctx, char **arguments)
+{
+    (void)ctx;
+    (void)arguments;
+    return SMFIS_CONTINUE;
+}
+
+static sfsistat on_step(SMFICTX *ctx)
+{
+    (void)ctx;
+    return SMFIS_CONTINUE;
+}
+
 static sfsistat on_unknown(SMFICTX *ctx, const char *command)
 {
     (void)ctx;
     (void)command;
-    return SMFIS_CONTINUE;
-}
-
-static sfsistat on_close(SMFICTX *ctx)
-{
-    (void)ctx;
     return SMFIS_CONTINUE;
 }
 
@@ -72,15 +83,20 @@ int main(int argc, char **argv)
         .xxfi_connect = on_connect,
         .xxfi_helo = on_helo,
         .xxfi_envfrom = on_mail,
+        .xxfi_envrcpt = on_rcpt,
+        .xxfi_eom = on_step,
+        .xxfi_abort = on_step,
         .xxfi_unknown = on_unknown,
-        .xxfi_close = on_close,
+        .xxfi_data = on_step,
+        .xxfi_close = on_step,
         .xxfi_negotiate = on_negotiate,
     };
 
-    if (argc != 2) {
-        fputs("usage: noop_filter SOCKET\n", stderr);
+    if (argc != 3) {
+        fputs("usage: noop_filter SOCKET STEPS\n", stderr);
         return 2;
     }
+    negotiated = strtoul(argv[2], NULL, 0);
     if (smfi_setconn(argv[1]) != MI_SUCCESS || smfi_register(filter) != MI_SUCCESS ||
         smfi_settimeout(86400) != MI_SUCCESS || smfi_opensocket(true) != MI_SUCCESS) {
         fprintf(stderr, "noop_filter: cannot listen on %s\n", argv[1]);

@@ -17,10 +17,22 @@ ALL_STEPS = 0x1FFFFF
 # Steps that the MTA may leave out, and answers that a filter may leave out.
 NOCONNECT, NOHELO, NOMAIL, NORCPT = 0x1, 0x2, 0x4, 0x8
 NOBODY, NOHDRS, NOEOH, NOUNKNOWN, NODATA = 0x10, 0x20, 0x40, 0x100, 0x200
-NO_REPLY = 0x80 | 0x1000 | 0x2000 | 0x4000 | 0x8000 | 0x10000 | 0x20000 | 0x40000 | 0x80000
+NR_CONN, NR_HELO, NR_MAIL, NR_RCPT, NR_DATA, NR_UNKN = 0x1000, 0x2000, 0x4000, 0x8000, 0x10000, 0x20000
+NO_REPLY = 0x80 | NR_CONN | NR_HELO | NR_MAIL | NR_RCPT | NR_DATA | NR_UNKN | 0x40000 | 0x80000
+RCPT_REJ = 0x800  # the MTA tells of recipients that it rejects itself
+
+ADDHDRS, SETSYMLIST = 0x1, 0x100
 
 CONTINUE = (b"c", b"")
-REFUSED = (b"y", b"421 4.4.5 Service unavailable, concurrency limit reached.\0")
+ACCEPT = (b"a", b"")
+
+
+def reply(line):
+    """The filter's answer that has the MTA say this line."""
+    return b"y", line.encode() + b"\0"
+
+
+REFUSED = reply("421 4.4.5 Service unavailable, concurrency limit reached.")
 
 MACROS = {
     "j": "mx.test.example",
@@ -116,22 +128,43 @@ class Mta:
             lists[stage] = set(re.split(r"[ ,]+", names.decode()))
         return version, actions, steps, lists
 
-    def connect(self, ip, macros=None):
+    def connect(self, ip, macros=None, **options):
         """A client connects; `macros` stand for those of MACROS, {} for none at all."""
         macros = MACROS if macros is None else macros
         if macros:
             self.send(macro_packet(b"C", macros))
-        self.send(connect_packet(ip))
+        self.send(connect_packet(ip, **options))
         return self.answer()
 
-    def helo(self):
-        return self.ask(b"H", b"client.test.example\0")
+    def helo(self, name=b"client.test.example"):
+        return self.ask(b"H", name + b"\0")
 
-    def mail(self):
-        return self.ask(b"M", b"<sender@client.test.example>\0")
+    def mail(self, sender=b"<sender@client.test.example>", user=None):
+        if user is not None:
+            self.send(macro_packet(b"M", {"{auth_authen}": user}))
+        return self.ask(b"M", sender + b"\0")
+
+    def rcpt(self, recipient=b"<rcpt@mx.test.example>", rejected=False):
+        mailer = {"{rcpt_mailer}": "error", "{rcpt_host}": "5.1.1", "{rcpt_addr}": "550 5.1.1 Unknown user"} \
+            if rejected else {"{rcpt_mailer}": "local"}
+        self.send(macro_packet(b"R", mailer))
+        return self.ask(b"R", recipient + b"\0")
+
+    def data(self):
+        return self.ask(b"T")
 
     def unknown(self):
         return self.ask(b"U", b"XYZZY\0")
+
+    def end(self):
+        """The end of a message: its header fields that the filter adds, and its last answer."""
+        added = []
+        answer = self.ask(b"E")
+        while answer and answer[0] == b"i":
+            index, (name, value) = struct.unpack("!I", answer[1][:4])[0], answer[1][4:-1].split(b"\0")
+            added.append((index, name.decode(), value.decode()))
+            answer = self.answer()
+        return added, answer
 
     def abort(self):
         self.send(packet(b"A"))
@@ -185,11 +218,11 @@ class Gate:
     def mta(self):
         return Mta(self.path)
 
-    def session(self, ip, macros=None):
+    def session(self, ip, macros=None, **options):
         """A session up to its connect: (Mta, the answer to connect)."""
         mta = self.mta()
         mta.negotiate()
-        return mta, mta.connect(ip, macros)
+        return mta, mta.connect(ip, macros, **options)
 
     def admitted(self, ip, macros=None):
         """A session that must be let in, after its HELO."""

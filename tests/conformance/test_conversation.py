@@ -2,47 +2,7 @@
 
 import pytest
 
-from rawmta import (ALL_STEPS, CONTINUE, MACROS, NO_REPLY, NOBODY, NOCONNECT, NODATA, NOEOH, NOHDRS, NOHELO, NOMAIL,
-                    NORCPT, NOUNKNOWN, REFUSED, connect_packet, packet)
-
-
-def test_negotiation(start_gate):
-    """The steps that are used, no more; the macros that are needed at connect, and nothing that changes a message."""
-    gate = start_gate("service_sessions = 1")
-    with gate.mta() as mta:
-        version, actions, steps, macros = mta.negotiate()
-        assert version == 6
-        assert actions & ~0x100 == 0  # SMFIF_SETSYMLIST changes nothing
-        assert steps == NORCPT | NODATA | NOHDRS | NOEOH | NOBODY
-        assert macros == {0: {"{daemon_name}", "{daemon_addr}", "{daemon_port}", "{if_addr}"}}
-        mta.quit()
-
-
-@pytest.mark.parametrize("version, actions, steps", [(2, 0x1F, 0x3F), (2, 0x3F, 0x7F), (3, 0x3F, 0x1FF),
-                                                     (6, 0x1FF, 0x400)])
-def test_negotiation_of_older_mtas(start_gate, version, actions, steps):
-    """An MTA that offers less is asked for no more than that, and served."""
-    gate = start_gate("service_sessions = 1")
-    with gate.mta() as mta:
-        _, wanted_actions, wanted_steps, _ = mta.negotiate(version=version, actions=actions, steps=steps)
-        assert wanted_actions & ~actions == 0
-        assert wanted_steps & ~steps == 0
-        assert wanted_steps & (NOCONNECT | NOHELO | NOMAIL | NOUNKNOWN | NO_REPLY) == 0
-        assert mta.connect("192.0.2.10") == CONTINUE
-        assert mta.helo() == CONTINUE
-        assert mta.mail() == CONTINUE
-        # The steps that it cannot leave out come, and go on.
-        if not wanted_steps & NORCPT:
-            assert mta.ask(b"R", b"<rcpt@mx.test.example>\0") == CONTINUE
-        if not wanted_steps & NOHDRS:
-            assert mta.ask(b"L", b"Subject\0x\0") == CONTINUE
-        if not wanted_steps & NOEOH:
-            assert mta.ask(b"N") == CONTINUE
-        if not wanted_steps & NOBODY:
-            assert mta.ask(b"B", b"text\r\n") == CONTINUE
-        assert mta.ask(b"E")[0] in (b"c", b"a")
-        gate.refused("192.0.2.11")
-        mta.quit()
+from rawmta import CONTINUE, MACROS, REFUSED, connect_packet, packet
 
 
 @pytest.mark.parametrize("say", ["helo", "mail", "unknown"])
@@ -242,10 +202,3 @@ def test_steps_that_were_not_asked_for(start_gate):
     mta.close()
     gate.wait_empty()
     gate.serves()
-
-
-def test_no_steps_are_left_to_chance():
-    """The constants here cover what this version of the protocol knows."""
-    used = (NOCONNECT | NOHELO | NOMAIL | NORCPT | NOBODY | NOHDRS | NOEOH | NOUNKNOWN | NODATA | NO_REPLY |
-            0x400 | 0x800 | 0x100000)
-    assert used == ALL_STEPS

@@ -13,7 +13,8 @@ import pytest
 
 from rawmta import CONTINUE, MACROS, connect_packet, macro_packet, negotiate_packet, packet
 
-CONFIG = "service_sessions = 1000\nlimit client_sessions { max = 900 }\nrefuse_pending = 900"
+CONFIG = ("service_sessions = 1000\nlimit client_sessions { max = 900 }\nrefuse_pending = 900\nidle_time = 1h\n"
+          "limit session_errors { max = 900  soft = 0  error_delay = 0 }\nlimit message_recipients { max = 900 }")
 
 CONVERSATION = [
     negotiate_packet(),
@@ -24,6 +25,13 @@ CONVERSATION = [
     packet(b"U", b"XYZZY\0"),
     macro_packet(b"M", {"i": "4Zabc", "{mail_addr}": "sender@client.test.example"}),
     packet(b"M", b"<sender@client.test.example>\0SIZE=100\0"),
+    macro_packet(b"R", {"{rcpt_mailer}": "error", "{rcpt_addr}": "550 5.1.1 Unknown user"}),
+    packet(b"R", b"<nobody@mx.test.example>\0"),
+    macro_packet(b"R", {"{rcpt_mailer}": "local"}),
+    packet(b"R", b"<rcpt@mx.test.example>\0NOTIFY=NEVER\0"),
+    packet(b"T"),
+    packet(b"E"),
+    packet(b"M", b"<>\0"),
     packet(b"A"),
     packet(b"A"),
     packet(b"K"),
@@ -167,7 +175,7 @@ def test_impossible_lengths(start_gate, length, begin):
     """A packet that announces nothing, or more than any packet may hold."""
     gate = start_gate(CONFIG)
     beside = Beside(gate)
-    for command in b"OCDHMAQK":
+    for command in b"OCDHMRTEAQK":
         mta = gate.mta()
         try:
             mta.send(b"".join(CONVERSATION[:begin]) + struct.pack("!IB", length, command) + b"x" * 1000)
@@ -185,7 +193,7 @@ def test_longest_packets(start_gate):
     for size in (65534, 65535, 65536, 70000):
         for content in (b"x", b"\0", b"a\0", b"%s%n"):
             filler = (content * size)[:size - 1] + b"\0"
-            for number in (1, 2, 4, 7):
+            for number in (1, 2, 4, 7, 9):
                 whole = CONVERSATION[number]
                 send_and_leave(gate, b"".join(CONVERSATION[:number]) + packet(whole[4:5], filler) +
                                b"".join(CONVERSATION[number + 1:]), True)
@@ -198,7 +206,7 @@ def test_macros_without_a_value(start_gate):
     gate = start_gate(CONFIG)
     beside = Beside(gate)
     for pairs in range(40):
-        for stage in (b"C", b"H", b"M"):
+        for stage in (b"C", b"H", b"M", b"R"):
             odd = stage + b"{name}\0value\0" * pairs + b"{last}\0"
             send_and_leave(gate, negotiate_packet() + packet(b"D", odd) + b"".join(CONVERSATION[2:]), True)
         beside.check()

@@ -10,6 +10,7 @@ import pytest  # noqa: E402
 
 import daemon as daemon_module  # noqa: E402
 import sendmail as sendmail_module  # noqa: E402
+import slow_body  # noqa: E402
 from daemon import Daemon  # noqa: E402
 from postfix import Postfix  # noqa: E402
 from sandbox import Sandbox, wait_until  # noqa: E402
@@ -43,6 +44,25 @@ def sendmail(sandbox):
 def mta(request):
     """Each scenario that takes it runs on both MTAs."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def slow_bodies(sandbox, postfix):
+    """The transfers of slow_body.py, under way for as long as the other tests run."""
+    bodies = slow_body.SlowBodies(sandbox, postfix)
+    yield bodies
+    bodies.stop()
+
+
+def pytest_collection_modifyitems(items):
+    """What takes a minute comes last, so that hardly anything of it has to be waited for."""
+    items.sort(key=lambda item: "slow_bodies" in item.fixturenames)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def begin_slow_bodies(request):
+    if any("slow_bodies" in item.fixturenames for item in request.session.items):
+        request.getfixturevalue("slow_bodies")
 
 
 @pytest.fixture

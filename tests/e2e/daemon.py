@@ -10,6 +10,8 @@ import time
 from sandbox import DEADLINE, die_with_parent
 
 BINARY = pathlib.Path(os.environ.get("TIDEGATED", "tidegated")).resolve()
+PAIR = r'[A-Za-z_]+=(?:[!#-\[\]-~]+|"(?:[ !#-\[\]-~]|\\["\\]|\\x[0-9a-f]{2})*")'
+LINE = re.compile(f"{PAIR}(?: {PAIR})*")
 FIELD = re.compile(r'([A-Za-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
 SANITIZER = re.compile(r"(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error:")
 
@@ -88,6 +90,13 @@ class Daemon:
         totals = {key: int(value) for key, value in summary.items() if value.isdigit()}
         return totals, self.lines(since, event="counter")
 
+    def totals(self):
+        """What each limit has done since the start, as SIGUSR2 tells: {limit: {"refused": number, ...}}."""
+        since = self.mark()
+        self.counters()
+        return {line["limit"]: {key: int(value) for key, value in line.items() if value.isdigit()}
+                for line in self.lines(since, event="limit")}
+
     def is_empty(self):
         """Not one session, refused session, client or counter is left."""
         summary, counters = self.counters()
@@ -114,6 +123,7 @@ class Daemon:
         status = self.wait()
         assert status == 0, f"tidegated ended with {status}:\n" + "\n".join(self.raw)
         self.check_sanitizers()
+        self.check_log()
 
     def wait(self):
         try:
@@ -123,6 +133,12 @@ class Daemon:
         self._reader.join(DEADLINE)
         self.process.stdout.close()
         return status
+
+    def check_log(self):
+        """Once it is up every line is key=value pairs and nothing else, whatever clients said."""
+        ready = next((number for number, line in enumerate(self.raw) if line.startswith("event=ready")), 0)
+        broken = [line for line in self.raw[ready:] if not LINE.fullmatch(line)]
+        assert not broken, broken
 
     def check_sanitizers(self):
         spoken = [line for line in self.raw if SANITIZER.search(line)]

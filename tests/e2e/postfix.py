@@ -23,9 +23,11 @@ inet_protocols = all
 local_transport = discard:
 default_transport = discard:
 local_recipient_maps =
+transport_maps = inline:{{ {{ read@test.example = read: }} }}
 alias_maps =
 alias_database =
-smtpd_relay_restrictions = permit_mynetworks, reject
+smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+smtpd_recipient_restrictions = check_recipient_access inline:{{ {{ nobody-here@test.example = 550 5.1.1 Unknown user }} }}
 smtpd_peername_lookup = no
 smtpd_authorized_xclient_hosts = 127.0.0.0/8
 smtpd_client_connection_count_limit = 0
@@ -52,8 +54,18 @@ showq     unix  n - n - - showq
 error     unix  - - n - - error
 retry     unix  - - n - - error
 discard   unix  - - n - - discard
+read      unix  - n n - 5 pipe flags= user=nobody argv={dir}/etc/read
 anvil     unix  - - n - 1 anvil
 postlog   unix-dgram n - n - 1 postlogd
+"""
+
+# Delivers to read@test.example: each message is a file, there at once and whole.
+READ = """\
+#!/bin/sh
+set -e
+file=$(mktemp {dir}/read/.XXXXXXXX)
+cat >"$file"
+mv "$file" "{dir}/read/${{file##*/.}}"
 """
 
 # What each port is for, and the options of its smtpd. The second column is the most processes it may run.
@@ -64,6 +76,9 @@ SERVICES = {
     "sixty": (60, {}),
     "kill": (50, {}),
     "unix": (50, {"smtpd_milters": "unix:{dir}/milter.sock"}),
+    "bytes": (50, {"smtputf8_enable": "no"}),  # takes 8-bit text that is no UTF-8
+    "slow": (10, {"smtpd_milters": "inet:127.0.0.1:{slow_port}"}),
+    "slow_too": (10, {"smtpd_milters": "inet:127.0.0.1:{slow_port}"}),
 }
 
 
@@ -75,6 +90,7 @@ class Postfix(Mta):
         self.dir = pathlib.Path(base) / "postfix"
         super().__init__(milter_port)
         self.unix_socket = self.dir / "milter.sock"
+        self.slow_port = free_port()  # of the daemon of test_slow_body.py
 
     def start(self):
         for directory in (self.dir, self.dir / "etc", self.dir / "queue"):
@@ -82,6 +98,10 @@ class Postfix(Mta):
         data = self.dir / "data"
         data.mkdir()
         subprocess.run(["chown", "postfix:postfix", str(data)], check=True)
+        (self.dir / "read").mkdir()
+        (self.dir / "read").chmod(0o1777)
+        (self.dir / "etc" / "read").write_text(READ.format(dir=self.dir))
+        (self.dir / "etc" / "read").chmod(0o755)
         (self.dir / "etc" / "main.cf").write_text(MAIN_CF.format(
             dir=self.dir, token=os.getpid(), host_name=HOST_NAME, milter=f"inet:127.0.0.1:{self.milter_port}"))
         master = ""
@@ -91,8 +111,8 @@ class Postfix(Mta):
             for address in addresses:
                 master += f"{address}:{self.ports[name]} inet n - n - {maxproc} smtpd\n"
                 for option, value in options.items():
-                    master += f"  -o {option}={value.format(dir=self.dir)}\n"
-        (self.dir / "etc" / "master.cf").write_text(master + INTERNAL_SERVICES)
+                    master += f"  -o {option}={value.format(**vars(self))}\n"
+        (self.dir / "etc" / "master.cf").write_text(master + INTERNAL_SERVICES.format(dir=self.dir))
         with open(self.dir / "start.log", "wb") as output:
             subprocess.run(["/usr/sbin/postfix", "-c", str(self.dir / "etc"), "check"], stdin=subprocess.DEVNULL,
                            stdout=output, stderr=subprocess.STDOUT, check=True)
@@ -120,6 +140,13 @@ class Postfix(Mta):
             if (self.dir / name).exists():
                 text += (self.dir / name).read_text(errors="replace")
         return text
+
+    def delivered(self, text):
+        """The message to read@test.example that contains the text, once it has arrived: bytes, without envelope."""
+        def find():
+            messages = [path.read_bytes() for path in (self.dir / "read").glob("[!.]*")]
+            return next((message for message in messages if text in message), None)
+        return wait_until(find, lambda: f"{text} is delivered:\n{self.log()[-3000:]}", pause=0.02)
 
     def session_processes(self):
         """The processes that serve, or wait to serve, SMTP clients."""

@@ -8,6 +8,17 @@ import time
 from sandbox import DEADLINE, wait_until
 
 REFUSAL = b"421 4.4.5 Service unavailable, concurrency limit reached.\r\n"
+CONNECTION_RATE = b"421 4.4.5 Service unavailable, connection rate limit reached.\r\n"
+MESSAGE_RATE = b"421 4.4.5 Service unavailable, message rate limit reached.\r\n"
+NETWORKS = b"421 4.4.5 Service unavailable, too many networks for this domain.\r\n"
+ERRORS = b"421 4.4.5 Service unavailable, too many errors.\r\n"
+SCORE = b"421 4.7.1 Service unavailable, refused by policy.\r\n"
+IDLE = b"421 4.4.2 Service unavailable, idle for too long.\r\n"
+DENIED = b"421 4.7.1 Service unavailable, access denied.\r\n"
+RECIPIENTS = b"452 4.5.3 Too many recipients.\r\n"
+RECIPIENT_RATE = b"452 4.5.3 Recipient rate limit reached.\r\n"
+
+REJECTED = "nobody-here@test.example"  # both MTAs turn this recipient away themselves, with a 550
 
 
 class SmtpError(AssertionError):
@@ -112,13 +123,13 @@ class Client:
             pass
         return self._take(len(self._unread))
 
-    def expect_refusal(self, line="EHLO client.example"):
+    def expect_refusal(self, line="EHLO client.example", refusal=REFUSAL):
         """The exact line, nothing before it, nothing after it, then the end of the connection."""
         if line is not None:
             self.send(line)
         rest = self.read_to_end()
-        if rest != REFUSAL:
-            raise SmtpError(f"expected {REFUSAL!r} and the end, got {rest!r} in {self!r}")
+        if rest != refusal:
+            raise SmtpError(f"expected {refusal!r} and the end, got {rest!r} in {self!r}")
         self.close()
 
     def has_news(self, seconds=0.0):
@@ -132,6 +143,33 @@ class Client:
     def is_served(self):
         """Open, and the server answers: judged by asking, not by guessing."""
         return self.command("NOOP").startswith(b"250")
+
+    def expect_exactly(self, line, reply):
+        """The session goes on after a reply of exactly these bytes."""
+        answer = self.command(line)
+        if answer != reply:
+            raise SmtpError(f"{line!r}: expected {reply!r}, got {answer!r} in {self!r}")
+
+    def mail(self, sender="a@client.example"):
+        self.expect(f"MAIL FROM:<{sender}>", "250")
+
+    def rcpt(self, *recipients):
+        for recipient in recipients:
+            self.expect(f"RCPT TO:<{recipient}>", "250")
+
+    def err(self, count=1, rejected=False):
+        """Make errors that a filter sees: unknown commands, or recipients that the MTA rejects."""
+        self.expects_5xx = True
+        for _ in range(count):
+            self.expect(f"RCPT TO:<{REJECTED}>" if rejected else "XYZZY", "5")
+
+    def send_message(self, *recipients, sender="a@client.example", body=b"Subject: t\r\n\r\nhello\r\n"):
+        """One whole message to one recipient or more, which must be accepted."""
+        self.mail(sender)
+        self.rcpt(*(recipients or ("root@test.example",)))
+        self.expect("DATA", "354")
+        self.send(body + b".\r\n")
+        self.expect(None, "250")
 
     def deliver(self, sender="a@client.example", recipient="root@test.example", body=b"Subject: t\r\n\r\nhello\r\n"):
         """One whole message; the reply to its end."""
@@ -165,21 +203,41 @@ def enter(port, source="127.0.0.1", host=None):
     return client
 
 
-def refused(port, source="127.0.0.1", host=None):
+def refused(port, source="127.0.0.1", host=None, refusal=REFUSAL):
     """A session that must be turned away at EHLO with the exact line and then closed."""
+    greeted(port, source, host).expect_refusal(refusal=refusal)
+
+
+def greeted(port, source="127.0.0.1", host=None):
+    """A session that has read its greeting and said nothing yet."""
     client = Client(port, source, host)
     client.expect(None, "220")
-    client.expect_refusal()
+    return client
 
 
-def try_enter(port, source="127.0.0.1", host=None):
+def proxied(port, address="[UNAVAILABLE]", name="[UNAVAILABLE]", login=None):
+    """The same, of a client that stands behind a proxy (Postfix's XCLIENT): any address, with or without a verified host
+    name, authenticated or not. The proxy itself, 127.0.0.1, has a session before."""
+    client = greeted(port)
+    said = f"IPV6:{address}" if ":" in address else address
+    client.expect(f"XCLIENT ADDR={said} NAME={name}" + (f" LOGIN={login}" if login else ""), "220")
+    return client
+
+
+def enter_proxied(port, address="[UNAVAILABLE]", name="[UNAVAILABLE]", login=None):
+    client = proxied(port, address, name, login)
+    client.expect("EHLO client.example", "250")
+    return client
+
+
+def try_enter(port, source="127.0.0.1", host=None, refusal=REFUSAL):
     """Either a session that is in, or None when it was turned away with the exact line; anything else is an error."""
     client = Client(port, source, host)
     client.expect(None, "220")
     answer = client.ehlo()
     if answer.startswith(b"250"):
         return client
-    if answer != REFUSAL:
+    if answer != refusal:
         raise SmtpError(f"neither let in nor refused: {client!r}")
     rest = client.read_to_end()
     if rest:

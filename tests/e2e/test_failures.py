@@ -176,7 +176,7 @@ def test_mta_restarts_processes_and_counts_stay_true(postfix, gate):
     held = fill(postfix.port, ["127.0.0.1", "127.0.0.2"])
     old = set(postfix.session_processes())
     os.kill(postfix.process.pid, signal.SIGHUP)
-    wait_until(lambda: all(any(port == postfix.port and remote for port, remote in connections_held(pid))
+    wait_until(lambda: all(any(port in postfix.ports.values() and remote for port, remote in connections_held(pid))
                            for pid in set(postfix.session_processes()) & old), "idle processes are gone")
     held.append(enter(postfix.port, "127.0.0.3"))
     refused(postfix.port, "127.0.0.4")

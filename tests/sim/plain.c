@@ -1,5 +1,5 @@
 /*
- * plain.c: random rule sets, and the way from them to the engine's builder.
+ * plain.c: random scopes and their settings.
  */
 #include "plain.h"
 
@@ -33,12 +33,12 @@ static const uint16_t ports[] = {0, 25, 587, 2525};
 static const char *const names[] = {"", "mx", "out", "in", "other"};
 #define NAMES (sizeof names / sizeof *names)
 
-static bool chance(struct prng *prng, uint32_t percent)
+bool plain_chance(struct prng *prng, uint32_t percent)
 {
     return prng_below(prng, 100) < percent;
 }
 
-static void clear_after(struct plain_addr *addr, unsigned bits)
+void plain_cut(struct plain_addr *addr, unsigned bits)
 {
     for (unsigned bit = bits; bit < 128; bit++)
         addr->bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
@@ -84,6 +84,7 @@ void plain_random_settings(struct prng *prng, struct plain_rules *rules)
     static const unsigned ipv4_bits[] = {32, 32, 24, 31, 8, 0}, ipv6_bits[] = {64, 64, 128, 48, 127, 0};
     static const int64_t pending[] = {0, 1, 2, 20};
     static const int64_t delays[] = {0, 1, 3000000000, 8000000000};
+    static const int64_t idle_times[] = {0, 1000000000, 60000000000, 300000000000}, scores[] = {0, 1, 3, 12};
 
     rules->client_ipv4_bits = ipv4_bits[prng_below(prng, 6)];
     rules->client_ipv6_bits = ipv6_bits[prng_below(prng, 6)];
@@ -92,29 +93,34 @@ void plain_random_settings(struct prng *prng, struct plain_rules *rules)
         struct plain_scope *scope = &rules->scopes[i];
         bool outer = scope->kind == SCOPE_SERVICE || scope->kind == SCOPE_LISTENER;
         memset(scope->set, 0, sizeof scope->set);
-        if (outer && chance(prng, often / 2))
+        if (outer && plain_chance(prng, often / 2))
             put(scope, SETTING_SERVICE_SESSIONS, random_cap(prng) * 3);
-        if (chance(prng, often))
+        if (plain_chance(prng, often))
             put(scope, SETTING_LISTENER_SESSIONS, random_cap(prng));
-        if (chance(prng, often / 3))
-            put(scope, SETTING_CLIENT_SESSIONS, random_cap(prng));
-        if (chance(prng, often / 3))
-            put(scope, SETTING_REFUSE_AT, chance(prng, 70) ? REFUSE_AT_HELO : REFUSE_AT_CONNECT);
-        if (outer && chance(prng, often))
+        if (plain_chance(prng, often / 3))
+            put(scope, SETTING_REFUSE_AT, plain_chance(prng, 70) ? REFUSE_AT_HELO : REFUSE_AT_CONNECT);
+        if (outer && plain_chance(prng, often))
             put(scope, SETTING_REFUSE_PENDING, pending[prng_below(prng, 4)]);
-        if (chance(prng, often / 3))
+        if (plain_chance(prng, often / 3))
             put(scope, SETTING_DISCONNECT_DELAY, delays[prng_below(prng, 4)]);
+        if (plain_chance(prng, often / 3))
+            put(scope, SETTING_IDLE_TIME, idle_times[prng_below(prng, 4)]);
+        if (plain_chance(prng, often / 3))
+            put(scope, SETTING_IDLE_ACTION, plain_chance(prng, 50) ? IDLE_REFUSE : IDLE_DISCONNECT);
+        if (plain_chance(prng, often / 2))
+            put(scope, SETTING_SCORE_REFUSE, scores[prng_below(prng, 4)]);
         int pathway = random_pathway(prng, rules);
         bool takes = scope->kind == SCOPE_LISTENER || scope->kind == SCOPE_LISTEN || scope->kind == SCOPE_PEER;
-        if (takes && pathway != PLAIN_NONE && chance(prng, often))
+        if (takes && pathway != PLAIN_NONE && plain_chance(prng, often))
             put(scope, SETTING_PATHWAY, pathway);
     }
+    plain_random_limits(prng, rules);
 }
 
-static struct plain_addr random_client(struct prng *prng)
+struct plain_addr plain_random_client(struct prng *prng)
 {
     struct plain_addr addr = few_clients[prng_below(prng, FEW_CLIENTS)];
-    if (chance(prng, 15)) { /* a neighbour of it */
+    if (plain_chance(prng, 15)) { /* a neighbour of it */
         uint32_t bit = prng_below(prng, addr.family == 4 ? 32 : 128);
         addr.bytes[bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
     }
@@ -142,10 +148,10 @@ static void add_peers(struct prng *prng, struct plain_rules *rules, int parent)
         snprintf(title, sizeof title, "p%d", rules->count);
         int peer = add(rules, SCOPE_PEER, parent, title);
         for (uint32_t blocks = prng_below(prng, PLAIN_BLOCKS + 1); peer != PLAIN_NONE && blocks > 0; blocks--) {
-            struct plain_block block = {.addr = random_client(prng)};
+            struct plain_block block = {.addr = plain_random_client(prng)};
             unsigned width = block.addr.family == 4 ? 32 : 128;
-            block.bits = chance(prng, 20) ? 0 : chance(prng, 30) ? width : prng_below(prng, width + 1);
-            clear_after(&block.addr, block.bits);
+            block.bits = plain_chance(prng, 20) ? 0 : plain_chance(prng, 30) ? width : prng_below(prng, width + 1);
+            plain_cut(&block.addr, block.bits);
             if (!is_taken(rules, parent, &block))
                 rules->scopes[peer].blocks[rules->scopes[peer].block_count++] = block;
         }
@@ -176,7 +182,7 @@ static void add_listeners(struct prng *prng, struct plain_rules *rules)
         int listener = add(rules, SCOPE_LISTENER, 0, "");
         if (listener == PLAIN_NONE)
             return;
-        if (chance(prng, 40) && names_used < NAMES - 1) /* the last is nobody's */
+        if (plain_chance(prng, 40) && names_used < NAMES - 1) /* the last is nobody's */
             snprintf(rules->scopes[listener].daemon_name, sizeof rules->scopes[listener].daemon_name, "%s",
                      names[names_used++]);
         int listens = 0;
@@ -210,12 +216,12 @@ void plain_empty(struct plain_rules *rules)
     rules->count = 0;
     rules->client_ipv4_bits = 32;
     rules->client_ipv6_bits = 64;
+    rules->limit_count = 0;
+    memset(rules->lists, 0, sizeof rules->lists);
+    rules->deny_mode = MODE_BLOCK;
+    rules->deny_points = 0;
+    rules->monitor = false;
     add(rules, SCOPE_SERVICE, PLAIN_NONE, "");
-}
-
-void plain_limit_clients(struct plain_rules *rules)
-{
-    put(&rules->scopes[0], SETTING_CLIENT_SESSIONS, 1);
 }
 
 void plain_random(struct prng *prng, struct plain_rules *rules)
@@ -228,24 +234,11 @@ void plain_random(struct prng *prng, struct plain_rules *rules)
         int group = add(rules, SCOPE_PATHWAY_GROUP, 0, title);
         for (uint32_t ways = prng_below(prng, 3); ways > 0; ways--) {
             snprintf(title, sizeof title, "w%d", rules->count);
-            add(rules, SCOPE_PATHWAY, chance(prng, 80) ? group : 0, title);
+            add(rules, SCOPE_PATHWAY, plain_chance(prng, 80) ? group : 0, title);
         }
     }
     add_listeners(prng, rules);
     plain_random_settings(prng, rules);
-}
-
-void plain_random_facts(struct prng *prng, struct plain_facts *facts)
-{
-    memset(facts, 0, sizeof *facts);
-    if (!chance(prng, 4))
-        facts->client = random_client(prng);
-    if (chance(prng, 5))
-        facts->client = plain_stranger(prng_below(prng, 1u << 24));
-    facts->local = locals[prng_below(prng, LOCALS)];
-    facts->port = ports[prng_below(prng, PORTS)];
-    snprintf(facts->daemon_name, sizeof facts->daemon_name, "%s",
-             names[chance(prng, 50) ? 0 : prng_below(prng, NAMES)]);
 }
 
 struct plain_addr plain_stranger(uint32_t number)
@@ -253,43 +246,19 @@ struct plain_addr plain_stranger(uint32_t number)
     return (struct plain_addr){4, {172, (uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number}};
 }
 
-struct addr plain_to_addr(const struct plain_addr *addr)
+void plain_random_facts(struct prng *prng, struct plain_facts *facts)
 {
-    struct addr out = {.family = (uint8_t)addr->family};
-    for (int i = 0; i < 8; i++) {
-        out.hi |= (uint64_t)addr->bytes[i] << (56 - 8 * i);
-        out.lo |= (uint64_t)addr->bytes[8 + i] << (56 - 8 * i);
-    }
-    return out;
-}
+    static const char *const domains[] = {NULL, "", "example.org", "example.net", "example.co.uk"};
 
-struct rules *plain_build(const struct plain_rules *plain)
-{
-    struct rules_builder *builder = rules_builder_new();
-    struct rules_error error;
-
-    if (!builder)
-        return NULL;
-    rules_set_client_prefix(builder, plain->client_ipv4_bits, plain->client_ipv6_bits);
-    for (int i = 0; i < plain->count; i++) {
-        const struct plain_scope *scope = &plain->scopes[i];
-        if (i > 0)
-            rules_add_scope(builder, scope->kind, (scope_id)scope->parent, scope->title[0] ? scope->title : NULL);
-        if (scope->kind == SCOPE_LISTENER && scope->daemon_name[0])
-            rules_set_daemon_name(builder, (scope_id)i, scope->daemon_name);
-        if (scope->kind == SCOPE_LISTEN) {
-            struct addr addr = plain_to_addr(&scope->addr);
-            rules_set_listen(builder, (scope_id)i, &addr, scope->port);
-        }
-        for (int block = 0; block < scope->block_count; block++) {
-            struct prefix prefix = {plain_to_addr(&scope->blocks[block].addr), (uint8_t)scope->blocks[block].bits};
-            rules_add_prefix(builder, (scope_id)i, &prefix);
-        }
-        for (int setting = 0; setting < SETTING_COUNT; setting++)
-            if (scope->set[setting])
-                rules_set(builder, (scope_id)i, (enum setting)setting, scope->value[setting]);
-    }
-    struct rules *rules = rules_build(builder, &error);
-    rules_builder_free(&builder);
-    return rules;
+    memset(facts, 0, sizeof *facts);
+    if (!plain_chance(prng, 4))
+        facts->client = plain_random_client(prng);
+    if (plain_chance(prng, 5))
+        facts->client = plain_stranger(prng_below(prng, 1u << 24));
+    facts->local = locals[prng_below(prng, LOCALS)];
+    facts->port = ports[prng_below(prng, PORTS)];
+    facts->client_port = (uint16_t)prng_below(prng, 3);
+    facts->client_domain = domains[prng_below(prng, 5)];
+    snprintf(facts->daemon_name, sizeof facts->daemon_name, "%s",
+             names[plain_chance(prng, 50) ? 0 : prng_below(prng, NAMES)]);
 }

@@ -165,6 +165,20 @@ static const char everything[] =
     "    listener_sessions = 400\n"
     "    pathway \"submission\" { listener_sessions = 300 disconnect_delay = 4s }\n"
     "}\n"
-    "pathway quiet { refuse_at = connect }\n";
+    "pathway quiet { refuse_at = connect }\n"
+    "mode = monitor idle_time = 60s idle_action = disconnect score_refuse = 12 table_size = 1000\n"
+    "limit Client_Connections { max = 10 max_good = 40 max_bad = 2 window = 90s ban = 2h mode = score points = 3\n"
+    "    disconnect_delay = 3s reply = \"421 4.4.5 {client}: {count} of {max} ({limit})\"\n"
+    "    except = { \"192.0.2.0/24\", example.com, \"a@b.example\", joe }\n"
+    "    key \"198.51.100.0/24\" { max = 100 max_bad = 7 }\n"
+    "    key \"user:j.doe\" { max = 0 }\n"
+    "}\n"
+    "limit session_errors { max = 20 soft = 5 error_delay = 2s max_authenticated = 50 }\n"
+    "limit domain_networks { ipv4_prefix = 16 ipv6_prefix = 48 except = { } }\n"
+    "limit my_messages { count = messages per = user max = 7 window = 1d mode = monitor }\n"
+    "reputation { half_life = 2d }\n"
+    "deny { mode = score points = 4 clients = { \"203.0.113.0/24\" } domains = { spam.example, top }\n"
+    "    senders = { \"joe@example.com\" } users = { mallory } }\n"
+    "exempt { clients = { \"127.0.0.0/8\" } authenticated = yes }\n";
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * test_config_dump.c: what is asked of a loaded configuration: its dump, and whether a change of it needs a restart.
- * Links all of src/config and src/engine, libconfuse.
+ * Links all of src/config, src/engine and src/mail, libconfuse, libidn2.
  */
 #include "check_main.h"
 #include "config/config.h"
@@ -51,9 +51,12 @@ static char *round_trip(const char *text)
 }
 
 #define DEFAULTS                                   \
+    "mode = block\n"                               \
     "service_sessions = 0\n"                       \
     "listener_sessions = 0\n"                      \
     "idle_time = 0\n"                              \
+    "idle_action = refuse\n"                       \
+    "score_refuse = 0\n"                           \
     "refuse_at = helo\n"                           \
     "refuse_pending = 20\n"                        \
     "disconnect_delay = 0\n"                       \
@@ -62,6 +65,7 @@ static char *round_trip(const char *text)
     "client_ipv4_prefix = 32\n"                    \
     "client_ipv6_prefix = 64\n"                    \
     "session_table_size = 65536\n"                 \
+    "table_size = 262144\n"                        \
     "pid_file = \"/run/tidegate/tidegated.pid\"\n" \
     "log_refusals = no\n"
 
@@ -110,6 +114,58 @@ START_TEST(inner_blocks_show_what_is_set)
                                     "    }\n"
                                     "}\n";
     ck_assert_str_eq(text, expected);
+    free(text);
+}
+END_TEST
+
+START_TEST(limits_and_lists_are_dumped)
+{
+    char *text = round_trip("MODE = Monitor table_size = 7\n"
+                            "limit Session_Errors { Soft = 3 MODE = SCORE error_delay = 60 points = 2 }\n"
+                            "limit My_Own { per = CLIENT Window = 3600 Count = Messages max = 9\n"
+                            "reply = '550 No, \"{client}\".' except = { Example.COM, 10.0.0.1/32, 'joe', } }\n"
+                            "limit client_sessions { key 2001:DB8::/32 { MAX = 8 } key 'user:Joe.D' { max = 0 } }\n"
+                            "deny { Mode = monitor users = { Mallory, '10.0.0.1/32' } clients = { 10.0.0.1/32 }\n"
+                            "domains = { top } senders = { A@B.example } }\n"
+                            "exempt { authenticated = ON }\n"
+                            "reputation { }\n");
+    const char *expected = "limit session_errors {\n"
+                           "    soft = 3\n"
+                           "    mode = score\n"
+                           "    error_delay = 1m\n"
+                           "    points = 2\n"
+                           "}\n"
+                           "limit my_own {\n"
+                           "    per = client\n"
+                           "    window = 1h\n"
+                           "    count = messages\n"
+                           "    max = 9\n"
+                           "    reply = \"550 No, \\\"{client}\\\".\"\n"
+                           "    except = { \"Example.COM\", \"10.0.0.1\", \"joe\" }\n"
+                           "}\n"
+                           "limit client_sessions {\n"
+                           "    key \"2001:db8::/32\" {\n"
+                           "        max = 8\n"
+                           "    }\n"
+                           "    key \"user:Joe.D\" {\n"
+                           "        max = 0\n"
+                           "    }\n"
+                           "}\n"
+                           "deny {\n"
+                           "    mode = monitor\n"
+                           "    users = { \"Mallory\", \"10.0.0.1/32\" }\n"
+                           "    clients = { \"10.0.0.1\" }\n"
+                           "    domains = { \"top\" }\n"
+                           "    senders = { \"A@B.example\" }\n"
+                           "}\n"
+                           "exempt {\n"
+                           "    authenticated = yes\n"
+                           "}\n"
+                           "reputation {\n"
+                           "}\n";
+    ck_assert_ptr_eq(strstr(text, "mode = monitor\n"), text);
+    ck_assert_ptr_nonnull(strstr(text, "\ntable_size = 7\n"));
+    ck_assert_msg(strstr(text, expected) != NULL, "%s", text);
     free(text);
 }
 END_TEST
@@ -203,6 +259,8 @@ START_TEST(what_a_reload_cannot_change_is_named)
     assert_restart("", "max_waiting = 5\npid_file = /run/x", 2, "pid_file changes");
     assert_restart("pid_file = /run/x", "", 0, "pid_file changes from \"/run/x\" to \"/run/tidegate/tidegated.pid\"");
     assert_restart("", "session_table_size = 5", 1, "session_table_size changes from \"65536\" to \"5\"");
+    assert_restart("", "mode = monitor\ntable_size = 5", 2, "table_size changes from \"262144\" to \"5\"");
+    assert_restart("table_size = 9", "table_size = 9 mode = monitor", 0, NULL);
     assert_restart("",
                    "max_waiting = 5 max_delay = 2 log_refusals = yes service_sessions = 9 listener { } "
                    "client_ipv4_prefix = 24 limit client_sessions { max = 5 }",
@@ -217,6 +275,7 @@ static Suite *test_suite(void)
     tcase_add_unchecked_fixture(dumps, set_up, tear_down);
     tcase_add_test(dumps, a_dump_of_nothing_shows_the_defaults);
     tcase_add_test(dumps, inner_blocks_show_what_is_set);
+    tcase_add_test(dumps, limits_and_lists_are_dumped);
     tcase_add_test(dumps, a_dump_loads_again_to_the_same);
     tcase_add_test(dumps, a_peers_file_is_dumped_with_its_whole_path);
     tcase_add_test(dumps, a_dump_that_cannot_be_written_says_so);

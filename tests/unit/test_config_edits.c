@@ -1,6 +1,6 @@
 /*
- * test_config_edits.c: whatever is done to a good file, it is taken or refused with its line. Links all of src/config
- * and src/engine, libconfuse.
+ * test_config_edits.c: whatever is done to a good file, it is taken or refused with its line. Links all of src/config,
+ * src/engine and src/mail, libconfuse, libidn2.
  */
 #include "check_main.h"
 #include "config/config.h"
@@ -30,10 +30,49 @@ END_TEST
 /* Changes the text a little, in place; it has room for 64 bytes more. */
 static void mutate(struct prng *prng, char *text, size_t *size)
 {
-    static const char *const pieces[] = {
-        "{",      "}",      "=",        "\"",    "'",       ",",          "#",    "/*",    "*/",         "//",  "\\",
-        "${",     "+=",     "\n",       "\r",    "\xff",    "0",          "-",    "5m",    "listener {", "max", "peer",
-        "listen", "milter", "pathway ", "limit", "clients", "10.0.0.0/8", "::/0", " = 5 ", " { } ",      "\x01"};
+    static const char *const pieces[] = {"{",
+                                         "}",
+                                         "=",
+                                         "\"",
+                                         "'",
+                                         ",",
+                                         "#",
+                                         "/*",
+                                         "*/",
+                                         "//",
+                                         "\\",
+                                         "${",
+                                         "+=",
+                                         "\n",
+                                         "\r",
+                                         "\xff",
+                                         "0",
+                                         "-",
+                                         "5m",
+                                         "listener {",
+                                         "max",
+                                         "peer",
+                                         "listen",
+                                         "milter",
+                                         "pathway ",
+                                         "limit",
+                                         "clients",
+                                         "10.0.0.0/8",
+                                         "::/0",
+                                         " = 5 ",
+                                         " { } ",
+                                         "\x01",
+                                         "mode = score",
+                                         "key ",
+                                         "except",
+                                         "deny {",
+                                         "reputation { }",
+                                         "window = ",
+                                         "count = errors",
+                                         "file = ",
+                                         "user:",
+                                         "@",
+                                         "off"};
     size_t at = prng_below(prng, (uint32_t)*size + 1);
     size_t length = prng_below(prng, 20) + 1;
     const char *piece = pieces[prng_below(prng, sizeof pieces / sizeof pieces[0])];

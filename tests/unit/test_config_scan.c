@@ -48,12 +48,13 @@ START_TEST(a_text_becomes_a_tree)
     assert_good(everything);
     const struct block *top = scan.top, *listener, *peer, *listen;
     ck_assert_int_eq(top->section->id, SECTION_TOP);
-    ck_assert_uint_eq(top->block_count, 6);
+    ck_assert_uint_eq(top->block_count, 13);
     ck_assert_str_eq(values_of(top, OPTION_SERVICE_SESSIONS)->text, "4000");
     ck_assert_uint_eq(block_entry(top, OPTION_PID_FILE)->line, 11);
     ck_assert_str_eq(values_of(top, OPTION_PID_FILE)->text, "/run/x/y.pid");
     ck_assert_str_eq(values_of(top, OPTION_LOG_REFUSALS)->text, "YES");
-    ck_assert_ptr_null(block_entry(top, OPTION_IDLE_TIME));
+    ck_assert_str_eq(values_of(top, OPTION_SERVICE_MODE)->text, "monitor");
+    ck_assert_ptr_null(block_entry(top, OPTION_LIMIT_MODE));
 
     listener = top->blocks->next->next;
     ck_assert_int_eq(listener->section->id, SECTION_LISTENER);
@@ -74,6 +75,34 @@ START_TEST(a_text_becomes_a_tree)
     ck_assert_str_eq(listen->blocks->blocks->title, "client_sessions");
     ck_assert_int_eq(listener->next->section->id, SECTION_LISTENER);
     ck_assert_uint_eq(listener->next->line, 30);
+
+    const struct block *limit = listener->next->next->next->next;
+    ck_assert_str_eq(limit->title, "Client_Connections");
+    ck_assert_str_eq(values_of(limit, OPTION_LIMIT_MODE)->text, "score");
+    ck_assert_str_eq(values_of(limit, OPTION_LIMIT_DISCONNECT_DELAY)->text, "3s");
+    ck_assert_ptr_null(block_entry(limit, OPTION_DISCONNECT_DELAY));
+    ck_assert_int_eq(limit->blocks->section->id, SECTION_KEY);
+    ck_assert_str_eq(values_of(limit->blocks, OPTION_MAX_BAD)->text, "7");
+}
+END_TEST
+
+START_TEST(a_name_means_one_thing_in_a_section)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option_row *a = &option_table[i];
+        ck_assert_uint_eq(a->id, i);
+        ck_assert_ptr_nonnull(a->text);
+        ck_assert_uint_eq(a->type == TYPE_WORD, a->words != NULL);
+        ck_assert_uint_eq(option_places(a->name) & a->where, a->where);
+        for (unsigned section = 0; section < SECTION_COUNT; section++)
+            ck_assert_msg((a->where & IN(section)) == 0 || option_find(a->name, IN(section)) == a,
+                          "%s is ambiguous in section %u", a->name, section);
+    }
+    ck_assert_ptr_eq(option_find("MODE", IN(SECTION_MILTER)), &option_table[OPTION_PERMISSIONS]);
+    ck_assert_ptr_eq(option_find("mode", IN(SECTION_DENY)), &option_table[OPTION_LIMIT_MODE]);
+    ck_assert_ptr_null(option_find("mode", IN(SECTION_PEER)));
+    ck_assert_ptr_null(option_find("quux", ANYWHERE));
+    ck_assert_uint_eq(option_places("quux"), 0);
 }
 END_TEST
 
@@ -210,7 +239,7 @@ static const struct mistake mistakes[] = {
     {"Listner { }", 1, "did you mean \"listener\"?"},
     {"emstp_listener { }", 1, "did you mean \"esmtp_listener\"?"},
     {"listener { listne \":25\" { } }", 1, "did you mean \"listen\"?"},
-    {"quux = 5", 1, "unknown name \"quux\"; at the top level may stand: service_sessions"},
+    {"quux = 5", 1, "unknown name \"quux\"; at the top level may stand: mode, service_sessions"},
     {"listener { quux = 5 }", 1, "at listener may stand: service_sessions, listener_sessions"},
     {"quux { a = 5 b { } }\nfoo = 7", 1, "unknown name \"quux\""},
     {"listener|peer = 5", 1, "unknown name \"listener|peer\""},
@@ -225,7 +254,17 @@ static const struct mistake mistakes[] = {
     {"listener { peer a { refuse_pending = 5 } }", 1,
      "cannot stand in peer; it may stand in the top level or listener"},
     {"listener { listen a { clients = { } } }", 1, "option \"clients\" cannot stand in listen; it may stand in peer"},
-    {"max = 5", 1, "option \"max\" cannot stand in the top level; it may stand in limit"},
+    {"max = 5", 1, "option \"max\" cannot stand in the top level; it may stand in limit or key"},
+    {"listener {\nmode = block }", 2,
+     "option \"mode\" cannot stand in listener; it may stand in the top level, milter, limit or deny"},
+    {"limit a { key b { window = 5 } }", 1, "option \"window\" cannot stand in key; it may stand in limit"},
+    {"limit a { key b {\nkey c { } } }", 2, "section \"key\" cannot stand in key; it may stand in limit"},
+    {"key a { }", 1, "section \"key\" cannot stand in the top level; it may stand in limit"},
+    {"limit a { clients = { b } }", 1, "it may stand in peer, deny or exempt"},
+    {"listener { deny { } }", 1, "section \"deny\" cannot stand in listener; it may stand in the top level"},
+    {"deny { authenticated = yes }", 1, "it may stand in exempt"},
+    {"limit a { maximum_good = 5 }", 1, "unknown name \"maximum_good\"; did you mean \"max_good\"?"},
+    {"http { }", 1, "unknown name \"http\"; at the top level may stand: mode"},
     {"milter { listener_sessions = 5 }", 1, "cannot stand in milter; it may stand in the top level, listener, listen"},
     {"listener { peer a { service_sessions = 5 } }", 1, "it may stand in the top level or listener"},
 
@@ -248,6 +287,10 @@ static const struct mistake mistakes[] = {
     {"listener {\npeer \"10.0.0.0/8\" { }\npeer \"10.0.0.0/8\" { } }", 3, "stands twice here; line 2"},
     {"listener {\nlisten \":25\" { }\nlisten \":25\" { } }", 3, "stands twice here; line 2"},
     {"pathway_group a { }\npathway_group a { }", 2, "stands twice here; line 1"},
+    {"limit a {\nmode = off\nMode = block }", 3, "mode is set twice here; line 2 has the first"},
+    {"limit a { key b { }\nkey B { } }", 2, "key \"B\" stands twice here; line 1 has the first"},
+    {"deny { }\ndeny { }", 2, "deny stands twice here; line 1 has the first, put all into one"},
+    {"exempt { }\nreputation { }\nreputation { }", 3, "reputation stands twice here; line 2"},
 
     /* values */
     {"max_waiting 5", 1, "no \"=\" after max_waiting; write max_waiting = 5"},
@@ -261,6 +304,9 @@ static const struct mistake mistakes[] = {
     {"listener { peer a {\nclients += { \"b\" } } }", 2, "\"+=\" is not offered"},
     {"max_delay = 5 m", 1, "\"m\" after the value of max_delay; a value is one word"},
     {"max_delay = 5 m\nmax_waiting = 3", 1, "\"m\" after the value of max_delay"},
+    {"limit a { except = joe }", 1, "except takes a list; write except = { \"joe\" }"},
+    {"limit a { key { max = 5 } }", 1, "key needs a title; write key \"192.0.2.0/24\" { }"},
+    {"deny \"x\" { }", 1, "deny takes no title; write deny { }"},
     {"max_waiting = { 5 }", 1, "max_waiting takes one value, no list; write max_waiting = ..."},
     {"listener { peer a { clients = \"10.0.0.0/8\" } }", 1, "clients takes a list; write clients = { \"10.0.0.0/8\" }"},
     {"listener { peer a { clients = { , \"10.0.0.0/8\" } } }", 1, "a comma without a value before it"},
@@ -425,6 +471,7 @@ static Suite *test_suite(void)
     TCase *tree = test_case(suite, "tree");
     tcase_add_checked_fixture(tree, NULL, end_scan);
     tcase_add_test(tree, a_text_becomes_a_tree);
+    tcase_add_test(tree, a_name_means_one_thing_in_a_section);
     tcase_add_test(tree, blocks_are_listed_as_they_close);
     tcase_add_test(tree, an_empty_text_is_good);
     tcase_add_test(tree, words_and_strings_are_decoded);

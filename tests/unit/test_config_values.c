@@ -1,7 +1,9 @@
 /*
- * test_config_values.c: the texts of values. Links src/config/values.c, src/engine/addr.c.
+ * test_config_values.c: the texts of values, keys and list entries. Links src/config/values.c, keys.c, src/mail,
+ * src/engine/addr.c, hash.c, libidn2.
  */
 #include "check_main.h"
+#include "config/keys.h"
 #include "config/values.h"
 
 #include <inttypes.h>
@@ -139,36 +141,39 @@ END_TEST
 START_TEST(words_are_read_in_any_letter_case)
 {
     static const char *const yes[] = {"yes", "YES", "true", "on"}, *const no[] = {"no", "No", "false", "off"};
-    enum refuse_at refuse_at = REFUSE_AT_HELO;
+    static const char *const words[] = {"helo", "connect", "never", NULL};
+    int64_t number = -1;
     for (size_t i = 0; i < 4; i++) {
         bool value = false;
         ck_assert(value_bool(yes[i], &value, why) && value);
         ck_assert(value_bool(no[i], &value, why) && !value);
     }
-    ck_assert(value_refuse_at("Connect", &refuse_at, why));
-    ck_assert_int_eq(refuse_at, REFUSE_AT_CONNECT);
-    ck_assert(value_refuse_at("HELO", &refuse_at, why));
-    ck_assert_int_eq(refuse_at, REFUSE_AT_HELO);
+    for (int64_t i = 0; i < 3; i++) {
+        ck_assert(value_word(words[i], words, &number, why));
+        ck_assert_int_eq(number, i);
+    }
+    ck_assert(value_word("CONNect", words, &number, why) && number == 1);
 
     bool value = false;
     ck_assert(!value_bool("1", &value, why));
     assert_why("1", "neither yes nor no");
     ck_assert(!value_bool("", &value, why));
-    ck_assert(!value_refuse_at("mail", &refuse_at, why));
-    assert_why("mail", "write helo or connect");
+    ck_assert(!value_word("mail", words, &number, why) && !value_word("", words, &number, why));
+    assert_why("", "\"\" is unknown here; write helo, connect or never");
+    ck_assert_int_eq(number, 1);
 }
 END_TEST
 
 START_TEST(a_mode_is_octal)
 {
     unsigned mode = 0;
-    ck_assert(value_mode("0660", &mode, why) && mode == 0660);
-    ck_assert(value_mode("660", &mode, why) && mode == 0660);
-    ck_assert(value_mode("0", &mode, why) && mode == 0);
-    ck_assert(value_mode("777", &mode, why) && mode == 0777);
+    ck_assert(value_permissions("0660", &mode, why) && mode == 0660);
+    ck_assert(value_permissions("660", &mode, why) && mode == 0660);
+    ck_assert(value_permissions("0", &mode, why) && mode == 0);
+    ck_assert(value_permissions("777", &mode, why) && mode == 0777);
     static const char *const bad[] = {"", "0668", "rw", "0x1b0", "-660", "1777", "0660 ", "7777777777777777777777"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        ck_assert_msg(!value_mode(bad[i], &mode, why), "\"%s\" is read", bad[i]);
+        ck_assert_msg(!value_permissions(bad[i], &mode, why), "\"%s\" is read", bad[i]);
     ck_assert_uint_eq(mode, 0777);
 }
 END_TEST
@@ -375,6 +380,181 @@ START_TEST(an_attempt_at_a_prefix_is_told_from_a_name)
 }
 END_TEST
 
+START_TEST(a_number_goes_by_its_option)
+{
+    static const char *const words[] = {"off", "on", NULL};
+    static const struct option_row options[] = {{.type = TYPE_COUNT, .min = 2, .max = 9},
+                                                {.type = TYPE_BITS, .max = 32},
+                                                {.type = TYPE_DURATION, .min = SECOND, .max = 90 * SECOND},
+                                                {.type = TYPE_WORD, .words = words}};
+    static const char *const good[] = {"9", "32", "1m", "ON"}, *const bad[] = {"1", "33", "2m", "1"};
+    static const int64_t expected[] = {9, 32, 60 * SECOND, 1};
+    for (size_t i = 0; i < 4; i++) {
+        int64_t value = -1;
+        ck_assert(!value_number(&options[i], bad[i], &value, why) && value == -1);
+        ck_assert(value_number(&options[i], good[i], &value, why));
+        ck_assert_int_eq(value, expected[i]);
+    }
+}
+END_TEST
+
+START_TEST(a_reply_has_codes_and_a_text)
+{
+    static const struct {
+        const char *text, *code, *enhanced, *rest;
+    } good[] = {
+        {"421 4.4.5 Service unavailable.", "421", "4.4.5", "Service unavailable."},
+        {"421 Later", "421", "4.7.1", "Later"},
+        {"550 No", "550", "5.7.1", "No"},
+        {"559  5.999.999   No", "559", "5.999.999", "No"},
+        {"450 4.0.0 {client} {limit} {count}{max}", "450", "4.0.0", "{client} {limit} {count}{max}"},
+        {"452 10 a minute, 100%", "452", "4.7.1", "10 a minute, 100%"},
+    };
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"", "does not begin with a code of three digits; write a reply as \"421 4.7.1 Try later.\""},
+        {"Later", "does not begin with a code"},
+        {"42 Later", "does not begin with a code"},
+        {"4210 Later", "does not begin with a code"},
+        {"421-Later", "does not begin with a code"},
+        {" 421 Later", "does not begin with a code"},
+        {"420 Later", "420 is no code for a refusal; write 421, 450 to 459 or 550 to 559"},
+        {"250 OK", "250 is no code"},
+        {"500 No", "500 is no code"},
+        {"460 No", "460 is no code"},
+        {"421", "the reply says nothing after its code"},
+        {"421 ", "says nothing"},
+        {"421 4.4.5", "says nothing"},
+        {"421 5.4.5 No", "5.4.5 does not go with 421; write 4.4.5"},
+        {"550 4.4.5 No", "4.4.5 does not go with 550; write 5.4.5"},
+        {"550 2.0.0 No", "write 5.0.0"},
+        {"421 4.4 No", "\"4.4\" is no enhanced code (RFC 3463); write one, as 4.7.1, or leave it out"},
+        {"421 4.04.1 No", "\"4.04.1\" is no enhanced code"},
+        {"421 4.4.1000 No", "is no enhanced code"},
+        {"459 4.7.1.2 No", "is no enhanced code"},
+        {"421 a\tb", "characters that SMTP does not carry"},
+        {"421 caf\xc3\xa9", "characters that SMTP does not carry"},
+        {"421 {Client}", "\"{Client}\" is unknown here; {client}, {limit}, {count} and {max} are filled in"},
+        {"421 {user}", "unknown here"},
+        {"421 {client", "unknown here"},
+        {"421 client}", "unknown here"},
+        {"421 {}", "unknown here"},
+        {"421 {{client}}", "unknown here"},
+    };
+    char longest[REPLY_TEXT_SIZE + 5];
+    struct reply reply;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        ck_assert_msg(value_reply(good[i].text, &reply, why), "%s: %s", good[i].text, why);
+        ck_assert_str_eq(reply.code, good[i].code);
+        ck_assert_str_eq(reply.enhanced, good[i].enhanced);
+        ck_assert_str_eq(reply.text, good[i].rest);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ck_assert_msg(!value_reply(bad[i].text, &reply, why), "\"%s\" is read", bad[i].text);
+        assert_why(bad[i].text, bad[i].says);
+    }
+    memset(longest, 'x', sizeof longest);
+    memcpy(longest, "421 ", 4);
+    longest[REPLY_TEXT_SIZE + 4] = '\0';
+    ck_assert(!value_reply(longest, &reply, why));
+    assert_why(longest, "write at most 511 characters");
+    longest[REPLY_TEXT_SIZE + 3] = '\0';
+    ck_assert(value_reply(longest, &reply, why));
+}
+END_TEST
+
+START_TEST(a_key_is_told_by_how_it_is_written)
+{
+    static const struct {
+        const char *text;
+        enum key_kind kind;
+        const char *name;
+    } good[] = {
+        {"192.0.2.1", KEY_PREFIX, "192.0.2.1"},
+        {"10.0.0.0/8", KEY_PREFIX, "10.0.0.0/8"},
+        {"2001:DB8::/32", KEY_PREFIX, "2001:db8::/32"},
+        {"::ffff:192.0.2.0/120", KEY_PREFIX, "192.0.2.0/24"},
+        {"Joe@Example.COM.", KEY_ADDRESS, "joe@example.com"},
+        {"<joe@example.com>", KEY_ADDRESS, "joe@example.com"},
+        {"\"joe smith\"@example.com", KEY_ADDRESS, "\"joe%20smith\"@example.com"},
+        {"joe@[192.0.2.1]", KEY_ADDRESS, "joe@[192.0.2.1]"},
+        {"joe@localhost", KEY_ADDRESS, "joe@localhost"},
+        {"Example.COM", KEY_DOMAIN, "example.com"},
+        {"TOP.", KEY_DOMAIN, "top"},
+        {"xn--p1ai", KEY_DOMAIN, "xn--p1ai"},
+        {"b\xc3\xbc"
+         "cher.example",
+         KEY_DOMAIN, "xn--bcher-kva.example"},
+        {"\xd1\x80\xd1\x84", KEY_DOMAIN, "xn--p1ai"},
+        {"_dmarc.a-b.example", KEY_DOMAIN, "_dmarc.a-b.example"},
+        {"[192.0.2.1]", KEY_DOMAIN, "[192.0.2.1]"},
+        {"[IPv6:2001:db8::1].", KEY_DOMAIN, "[ipv6:2001:db8::1]"},
+        {"Joe", KEY_USER, "joe"},
+        {"joe+x", KEY_USER, "joe+x"},
+        {"user:Joe.Smith", KEY_USER, "joe.smith"},
+        {"USER:10.0.0.1", KEY_USER, "10.0.0.1"},
+    };
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"", "the name is empty"},
+        {"user:", "the name is empty"},
+        {"10.0.0.1/8", "has host bits set; write 10.0.0.0/8"},
+        {"10.0.0.300", "is no address and no CIDR block"},
+        {"10.0.0.0/33", "has no prefix length that fits"},
+        {".example.com", "\".example.com\": a domain takes its subdomains along; write example.com"},
+        {"*.example.com", "write example.com"},
+        {"a..example", "\"a..example\" is no domain; write one, as example.com"},
+        {"mx.*.example", "is no domain"},
+        {"a.example b.example", "is no domain"},
+        {"a.example:25", "is no domain"},
+        {"[a.example", "is no domain"},
+        {"@example.com", "\"@example.com\" has nothing before the @; write the domain alone"},
+        {"joe@", "is no mail address; write one, as joe@example.com"},
+        {"joe@a..b", "is no mail address"},
+        {"joe@*.example", "is no mail address"},
+        {"a@b.example,c@d.example", "is no mail address"},
+        {"a@b.example c@d.example", "is no mail address"},
+        {"joe smith", "has blanks and is no user name"},
+        {"user:a b", "has blanks"},
+    };
+    char longest[NAME_SIZE + 1], form[PREFIX_TEXT_SIZE];
+    struct key key;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        ck_assert_msg(key_read(good[i].text, &key, why), "%s: %s", good[i].text, why);
+        ck_assert_msg(key.kind == good[i].kind, "%s is taken for %d", good[i].text, (int)key.kind);
+        ck_assert_str_eq(key.kind == KEY_PREFIX ? prefix_format(&key.prefix, form) : key.name, good[i].name);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ck_assert_msg(!key_read(bad[i].text, &key, why), "\"%s\" is read", bad[i].text);
+        assert_why(bad[i].text, bad[i].says);
+    }
+    memset(longest, 'x', sizeof longest);
+    longest[NAME_SIZE] = '\0';
+    ck_assert(!key_read(longest, &key, why));
+    assert_why(longest, "write at most 255 characters");
+}
+END_TEST
+
+START_TEST(a_key_of_a_list_must_be_of_its_kind)
+{
+    struct key key;
+    ck_assert(key_read_as(KEY_DOMAIN, "Localhost", &key, why) && key.kind == KEY_DOMAIN);
+    ck_assert_str_eq(key.name, "localhost");
+    ck_assert(key_read_as(KEY_USER, "Joe@Example.com", &key, why) && key.kind == KEY_USER);
+    ck_assert_str_eq(key.name, "joe@example.com");
+    ck_assert(key_read_as(KEY_USER, "10.0.0.1", &key, why));
+    ck_assert(key_read_as(KEY_USER, "user:joe", &key, why));
+    ck_assert_str_eq(key.name, "joe");
+    ck_assert(!key_read_as(KEY_PREFIX, "example.com", &key, why));
+    ck_assert(!key_read_as(KEY_ADDRESS, "example.com", &key, why));
+    ck_assert(!key_read_as(KEY_DOMAIN, "a@example.com", &key, why));
+    ck_assert(!key_read_as(KEY_DOMAIN, "10.0.0.1", &key, why));
+    assert_why("10.0.0.1", "is an address and no domain; write it where clients may stand");
+}
+END_TEST
+
 static Suite *test_suite(void)
 {
     Suite *suite = suite_create("config values");
@@ -396,5 +576,10 @@ static Suite *test_suite(void)
     tcase_add_test(addresses, a_bad_listen_is_refused_with_the_remedy);
     tcase_add_test(addresses, a_prefix_has_no_host_bits);
     tcase_add_test(addresses, an_attempt_at_a_prefix_is_told_from_a_name);
+    TCase *rest = test_case(suite, "limits");
+    tcase_add_test(rest, a_number_goes_by_its_option);
+    tcase_add_test(rest, a_reply_has_codes_and_a_text);
+    tcase_add_test(rest, a_key_is_told_by_how_it_is_written);
+    tcase_add_test(rest, a_key_of_a_list_must_be_of_its_kind);
     return suite;
 }

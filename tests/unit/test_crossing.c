@@ -31,18 +31,35 @@ static struct addr client_number(uint32_t number)
     return (struct addr){.hi = (uint64_t)(UINT32_C(0x0a000000) + number) << 32, .family = ADDR_IPV4};
 }
 
+/* What a limit has found; "listener_sessions", and refused, unless it says otherwise. */
+static struct finding finding_in(const char *scope)
+{
+    struct finding finding = {.limit = LIMIT_LISTENER_SESSIONS, .name = "listener_sessions"};
+    strcpy(finding.scope, scope);
+    return finding;
+}
+
+static bool found(const struct finding *finding, uint32_t client, int64_t now)
+{
+    struct addr addr = client_number(client);
+    return crossings_found(crossings, finding, false, &addr, now);
+}
+
 /* A refusal by the cap of a scope. */
 static bool refuse(const char *scope, uint32_t client, int64_t now)
 {
-    struct addr addr = client_number(client);
-    return crossings_refused(crossings, LIMIT_LISTENER_SESSIONS, scope, NULL, &addr, now);
+    struct finding finding = finding_in(scope);
+    return found(&finding, client, now);
 }
 
 /* A refusal by a limit per client. */
 static bool refuse_client(const char *scope, const struct prefix *key, uint32_t client, int64_t now)
 {
+    struct finding finding = finding_in(scope);
     struct addr addr = client_number(client);
-    return crossings_refused(crossings, LIMIT_CLIENT_SESSIONS, scope, key, &addr, now);
+    strcpy(finding.name, "client_sessions");
+    finding.client = *key;
+    return crossings_found(crossings, &finding, true, &addr, now);
 }
 
 START_TEST(first_and_later)
@@ -52,8 +69,10 @@ START_TEST(first_and_later)
     ck_assert(!refuse("service", 2, 4 * SECOND));
     ck_assert_uint_eq(crossings_used(crossings), 1);
     ck_assert_uint_eq(crossings_over(crossings, 4 * SECOND + ENGINE_CROSSING_QUIET_NS, false, reports, 1), 1);
-    ck_assert_uint_eq(reports[0].limit, LIMIT_LISTENER_SESSIONS);
+    ck_assert_str_eq(reports[0].name, "listener_sessions");
+    ck_assert_int_eq(reports[0].action, ACTION_REFUSE);
     ck_assert_str_eq(reports[0].scope, "service");
+    ck_assert_str_eq(reports[0].key, "");
     ck_assert_uint_eq(reports[0].client.addr.family, ADDR_NONE);
     ck_assert_uint_eq(reports[0].refused, 3);
     ck_assert_uint_eq(reports[0].clients, 2);
@@ -94,18 +113,31 @@ START_TEST(told_apart_by_limit_scope_and_key)
     ck_assert(refuse_client("b", &host, 1, 0));
     ck_assert(refuse_client("a", &net, 1, 0));
     ck_assert(refuse_client("a", &shorter, 1, 0));
-    ck_assert(crossings_refused(crossings, LIMIT_SERVICE_SESSIONS, "a", NULL, &addr, 0));
-    ck_assert_uint_eq(crossings_used(crossings), 7);
+    struct finding named = finding_in("a"), monitored = finding_in("a"), keyed = finding_in("a");
+    strcpy(named.name, "service_sessions");
+    monitored.action = ACTION_MONITOR;
+    strcpy(keyed.key, "example.org");
+    ck_assert(found(&named, 1, 0));
+    ck_assert(found(&monitored, 1, 0));
+    ck_assert(found(&keyed, 1, 0));
+    ck_assert_uint_eq(crossings_used(crossings), 9);
+    named.count = 7; /* what was counted does not matter, nor does the client of a limit that is not per client */
+    named.client = host;
+    ck_assert(!found(&named, 1, 0));
     ck_assert(!refuse("b", 1, 0));
     ck_assert(!refuse_client("a", &host, 1, 0));
-    ck_assert_uint_eq(crossings_over(crossings, 0, true, reports, 9), 7);
+    ck_assert_uint_eq(crossings_over(crossings, 0, true, reports, 9), 9);
     /* "a" was quiet the longest; "b" and the first of the client's spoke last. */
     ck_assert_str_eq(reports[0].scope, "a");
-    ck_assert_uint_eq(reports[0].limit, LIMIT_LISTENER_SESSIONS);
-    ck_assert_str_eq(reports[5].scope, "b");
-    ck_assert_uint_eq(reports[5].refused, 2);
-    ck_assert_uint_eq(reports[6].limit, LIMIT_CLIENT_SESSIONS);
-    ck_assert(prefix_compare(&reports[6].client, &host) == 0);
+    ck_assert_str_eq(reports[0].name, "listener_sessions");
+    ck_assert_int_eq(reports[4].action, ACTION_MONITOR);
+    ck_assert_str_eq(reports[5].key, "example.org");
+    ck_assert_str_eq(reports[6].name, "service_sessions");
+    ck_assert_uint_eq(reports[6].client.addr.family, ADDR_NONE);
+    ck_assert_str_eq(reports[7].scope, "b");
+    ck_assert_uint_eq(reports[7].refused, 2);
+    ck_assert_str_eq(reports[8].name, "client_sessions");
+    ck_assert(prefix_compare(&reports[8].client, &host) == 0);
 }
 END_TEST
 
@@ -201,8 +233,9 @@ END_TEST
 START_TEST(clients_without_an_address_are_one)
 {
     const struct addr none = {0};
-    crossings_refused(crossings, LIMIT_SERVICE_SESSIONS, "service", NULL, &none, 0);
-    crossings_refused(crossings, LIMIT_SERVICE_SESSIONS, "service", NULL, &none, 0);
+    const struct finding finding = finding_in("service");
+    crossings_found(crossings, &finding, false, &none, 0);
+    crossings_found(crossings, &finding, false, &none, 0);
     ck_assert_uint_eq(crossings_over(crossings, 0, true, reports, 1), 1);
     ck_assert_uint_eq(reports[0].clients, 1);
 }
@@ -225,13 +258,17 @@ END_TEST
 
 START_TEST(long_names_are_kept_as_the_verdict_shows_them)
 {
-    char scope[SCOPE_NAME_SIZE];
-    memset(scope, 'x', sizeof scope - 1);
-    scope[sizeof scope - 1] = '\0';
-    ck_assert(refuse(scope, 1, 0));
-    ck_assert(!refuse(scope, 1, 0));
+    struct finding finding = {.action = ACTION_SCORE};
+    memset(finding.scope, 'x', sizeof finding.scope - 1);
+    memset(finding.key, 'y', sizeof finding.key - 1);
+    memset(finding.name, 'z', sizeof finding.name - 1);
+    ck_assert(found(&finding, 1, 0));
+    ck_assert(!found(&finding, 1, 0));
     crossings_over(crossings, 0, true, reports, 1);
-    ck_assert_str_eq(reports[0].scope, scope);
+    ck_assert_str_eq(reports[0].scope, finding.scope);
+    ck_assert_str_eq(reports[0].key, finding.key);
+    ck_assert_str_eq(reports[0].name, finding.name);
+    ck_assert_int_eq(reports[0].action, ACTION_SCORE);
 }
 END_TEST
 

@@ -1,6 +1,6 @@
 /*
- * test_rules.c: from a rule set to a session's chain of scopes ("Scopes" in the design). Links src/engine/rules.c,
- * rules_build.c, lpm.c, addr.c, hash.c. What the builder takes and refuses is in test_rules_build.c.
+ * test_rules.c: from a rule set to a session's chain of scopes ("Scopes" in the design). Links all of src/engine. What
+ * the builder takes and refuses is in test_rules_build.c, what limits mean in test_terms.c.
  */
 #include "check_main.h"
 #include "engine/chain.h"
@@ -90,6 +90,11 @@ static void session(const char *client)
     session_on(client, "", 0, NULL);
 }
 
+static int64_t setting(enum setting which)
+{
+    return rules_setting(rules, chain.levels, chain.level_count, which);
+}
+
 /* The chain, the narrowest scope first, as "peer[..], listener[..], service". */
 static void assert_chain(const char *expected)
 {
@@ -118,11 +123,11 @@ START_TEST(no_rules_at_all)
     ck_assert_uint_eq(rules_scope_count(rules), 2); /* the listener of sessions that no other matches */
     for (scope_id i = 0; i < 2; i++)
         ck_assert_uint_eq(rules_cap(rules, i), 0);
-    ck_assert_uint_eq(chain.client_sessions, 0);
-    ck_assert_uint_eq(chain.client_scope, RULES_NO_SCOPE);
     ck_assert_uint_eq(chain.refuse_at, REFUSE_AT_HELO);
     ck_assert_uint_eq(chain.refuse_pending, 0);
     ck_assert_int_eq(chain.disconnect_delay_ns, 0);
+    for (enum setting i = 0; i < SETTING_COUNT; i++)
+        ck_assert_int_eq(setting(i), 0);
 }
 END_TEST
 
@@ -180,13 +185,16 @@ START_TEST(settings_fall_back_in_order)
     const scope_id order[] = {RULES_SERVICE, group, way, listener, listen, outer, inner};
     for (unsigned i = 0; i < sizeof order / sizeof *order; i++) {
         set(order[i], SETTING_DISCONNECT_DELAY, 1000 + i);
-        set(order[i], SETTING_CLIENT_SESSIONS, 2000 + i);
+        set(order[i], SETTING_IDLE_TIME, 2000 + i);
+        set(order[i], SETTING_IDLE_ACTION, i % 2 ? IDLE_DISCONNECT : IDLE_REFUSE);
+        set(order[i], SETTING_SCORE_REFUSE, 3000 + i);
         set(order[i], SETTING_REFUSE_AT, i % 2 ? REFUSE_AT_HELO : REFUSE_AT_CONNECT);
         build();
         session_on("192.0.2.1", "", 25, NULL);
         ck_assert_int_eq(chain.disconnect_delay_ns, 1000 + i);
-        ck_assert_uint_eq(chain.client_sessions, 2000 + i);
-        ck_assert_uint_eq(chain.client_scope, order[i]);
+        ck_assert_int_eq(setting(SETTING_IDLE_TIME), 2000 + i);
+        ck_assert_int_eq(setting(SETTING_IDLE_ACTION), i % 2 ? IDLE_DISCONNECT : IDLE_REFUSE);
+        ck_assert_int_eq(setting(SETTING_SCORE_REFUSE), 3000 + i);
         ck_assert_uint_eq(chain.refuse_at, i % 2 ? REFUSE_AT_HELO : REFUSE_AT_CONNECT);
     }
     session_on("2001:db8::1", "", 25, NULL); /* no peer holds it: the listen's, above the listener's */
@@ -211,9 +219,9 @@ START_TEST(each_setting_falls_back_by_itself)
     scope_id listener = add_listener(), peer = add_peer(listener, "10.0.0.0/8");
     set(RULES_SERVICE, SETTING_DISCONNECT_DELAY, 5);
     set(RULES_SERVICE, SETTING_REFUSE_PENDING, 7);
-    set(RULES_SERVICE, SETTING_CLIENT_SESSIONS, 9);
+    set(RULES_SERVICE, SETTING_IDLE_TIME, 9);
     set(listener, SETTING_REFUSE_PENDING, 8);
-    set(listener, SETTING_CLIENT_SESSIONS, 0); /* set, and set to no cap */
+    set(listener, SETTING_IDLE_TIME, 0); /* set, and set to no limit */
     set(peer, SETTING_REFUSE_AT, REFUSE_AT_CONNECT);
     set(peer, SETTING_DISCONNECT_DELAY, 0);
     build();
@@ -221,7 +229,7 @@ START_TEST(each_setting_falls_back_by_itself)
     ck_assert_uint_eq(chain.refuse_at, REFUSE_AT_CONNECT);
     ck_assert_int_eq(chain.disconnect_delay_ns, 0);
     ck_assert_uint_eq(chain.refuse_pending, 8);
-    ck_assert_uint_eq(chain.client_sessions, 0);
+    ck_assert_int_eq(setting(SETTING_IDLE_TIME), 0);
     session("192.0.2.1");
     ck_assert_uint_eq(chain.refuse_at, REFUSE_AT_HELO);
     ck_assert_int_eq(chain.disconnect_delay_ns, 5);
@@ -236,7 +244,7 @@ START_TEST(peers_match_option_by_option)
     set(all, SETTING_LISTENER_SESSIONS, 600);
     set(all, SETTING_DISCONNECT_DELAY, 30);
     set(ten, SETTING_LISTENER_SESSIONS, 1500);
-    set(ten, SETTING_CLIENT_SESSIONS, 50);
+    set(ten, SETTING_IDLE_TIME, 50);
     set(sub, SETTING_DISCONNECT_DELAY, 16);
     set(host, SETTING_REFUSE_AT, REFUSE_AT_CONNECT);
     build();
@@ -244,13 +252,12 @@ START_TEST(peers_match_option_by_option)
     assert_chain("listener[default]/peer[10.0.0.0/8], listener[default], service"); /* only that block counts */
     ck_assert_uint_eq(chain.refuse_at, REFUSE_AT_CONNECT);                          /* from the /32 */
     ck_assert_int_eq(chain.disconnect_delay_ns, 16);                                /* from the /16 */
-    ck_assert_uint_eq(chain.client_sessions, 50);                                   /* from the /8 */
-    ck_assert_uint_eq(chain.client_scope, ten);
+    ck_assert_int_eq(setting(SETTING_IDLE_TIME), 50);                               /* from the /8 */
     session("10.9.9.9");
     ck_assert_int_eq(chain.disconnect_delay_ns, 30); /* from the /0, as the /8 does not say */
     session("192.0.2.1");
     assert_chain("listener[default]/peer[0.0.0.0/0], listener[default], service");
-    ck_assert_uint_eq(chain.client_scope, RULES_NO_SCOPE);
+    ck_assert_int_eq(setting(SETTING_IDLE_TIME), 0);
     session("2001:db8::1"); /* 0.0.0.0/0 is IPv4 alone */
     assert_chain("listener[default], service");
     ck_assert_int_eq(chain.disconnect_delay_ns, 0);
@@ -526,19 +533,6 @@ START_TEST(one_client_by_its_prefix)
 }
 END_TEST
 
-START_TEST(who_has_no_address_is_no_client)
-{
-    set(RULES_SERVICE, SETTING_CLIENT_SESSIONS, 5);
-    build();
-    session("");
-    ck_assert_uint_eq(chain.client_sessions, 0);
-    ck_assert_uint_eq(chain.client_scope, RULES_NO_SCOPE);
-    session("192.0.2.1");
-    ck_assert_uint_eq(chain.client_sessions, 5);
-    ck_assert_uint_eq(chain.client_scope, RULES_SERVICE);
-}
-END_TEST
-
 START_TEST(names_of_scopes)
 {
     char name[SCOPE_NAME_SIZE];
@@ -593,7 +587,6 @@ static Suite *test_suite(void)
     tcase_add_test(tests, the_smallest_service_sessions_hold);
     tcase_add_test(tests, a_peer_chooses_the_pathway);
     tcase_add_test(tests, one_client_by_its_prefix);
-    tcase_add_test(tests, who_has_no_address_is_no_client);
     tcase_add_test(tests, names_of_scopes);
     return suite;
 }

@@ -1,10 +1,11 @@
 /*
  * test_rules_build.c: what the builder of rule sets takes, what rules_build() refuses and which scopes it then names.
- * Links src/engine/rules.c, rules_build.c, lpm.c, addr.c, hash.c.
+ * Links all of src/engine.
  */
 #include "check_main.h"
 #include "engine/chain.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct rules_builder *builder;
@@ -263,6 +264,62 @@ START_TEST(a_lonely_ipv4_default_is_told)
 }
 END_TEST
 
+/* ---- limits ---- */
+
+START_TEST(limits_are_known_by_name)
+{
+    char name[] = "mine", numbered[LIMIT_NAME_SIZE];
+    for (limit_number i = 0; i < LIMITS_BUILTIN; i++)
+        ck_assert_uint_eq(
+            rules_add_limit(builder, limit_builtins[i].name, limit_builtins[i].count, limit_builtins[i].per), i);
+    limit_number mine = rules_add_limit(builder, name, COUNT_MESSAGES, PER_USER);
+    ck_assert_uint_eq(mine, LIMITS_BUILTIN);
+    name[0] = 'x'; /* it is copied */
+    ck_assert_uint_eq(rules_add_limit(builder, "mine", COUNT_MESSAGES, PER_USER), mine);
+    for (limit_number i = LIMITS_BUILTIN + 1; i < LIMITS_MAX; i++) {
+        snprintf(numbered, sizeof numbered, "limit%u", i);
+        ck_assert_uint_eq(rules_add_limit(builder, numbered, COUNT_ERRORS, PER_SESSION), i);
+    }
+    ck_assert_uint_eq(rules_add_limit(builder, "one_more", COUNT_ERRORS, PER_SESSION), RULES_NO_LIMIT);
+    ck_assert_uint_eq(rules_add_limit(builder, "mine", COUNT_MESSAGES, PER_USER), mine);
+    assert_accepted();
+}
+END_TEST
+
+START_TEST(one_block_for_each_scope_and_limit)
+{
+    scope_id listener = add_listener(NULL);
+    limit_block_id first = rules_add_limit_block(builder, RULES_SERVICE, 0);
+    limit_block_id second = rules_add_limit_block(builder, RULES_SERVICE, 1);
+    limit_block_id third = rules_add_limit_block(builder, listener, 0);
+    ck_assert(first != second && first != third && second != third);
+    ck_assert_uint_eq(rules_add_limit_block(builder, RULES_SERVICE, 0), first);
+    ck_assert_uint_eq(rules_add_limit_block(builder, RULES_SERVICE, 1), second);
+    ck_assert_uint_eq(rules_add_limit_block(builder, listener, 0), third);
+}
+END_TEST
+
+START_TEST(rule_sets_hold_what_they_say)
+{
+    struct prefix prefix;
+    prefix_parse("10.0.0.0/8", &prefix);
+    struct rules *empty = build();
+    limit_block_id block = rules_add_limit_block(builder, RULES_SERVICE, 0);
+    rules_set_reply(builder, block, &(struct reply){.code = "421"});
+    for (int i = 0; i < 100; i++) { /* entries that are given twice count once, and do no harm */
+        rules_add_key_prefix(builder, block, &prefix, &(struct limit_maxima){.set = 1});
+        rules_add_except_name(builder, block, "example.org");
+        rules_add_list_prefix(builder, i % 2 ? LIST_DENY : LIST_EXEMPT, &prefix);
+        rules_add_list_sender(builder, LIST_DENY, "example.org");
+        rules_add_list_user(builder, LIST_EXEMPT, "joe");
+    }
+    struct rules *full = build();
+    ck_assert_uint_gt(rules_bytes(full), rules_bytes(empty) + sizeof(struct reply));
+    rules_free(&full);
+    rules_free(&empty);
+}
+END_TEST
+
 static Suite *test_suite(void)
 {
     Suite *suite = suite_create("rules_build");
@@ -283,5 +340,10 @@ static Suite *test_suite(void)
     tcase_add_test(built, long_names_are_cut);
     tcase_add_test(built, titles_are_copied);
     tcase_add_test(built, a_lonely_ipv4_default_is_told);
+    TCase *limits = test_case(suite, "limits");
+    tcase_add_checked_fixture(limits, setup, teardown);
+    tcase_add_test(limits, limits_are_known_by_name);
+    tcase_add_test(limits, one_block_for_each_scope_and_limit);
+    tcase_add_test(limits, rule_sets_hold_what_they_say);
     return suite;
 }

@@ -1,6 +1,6 @@
 /*
- * test_threads.c: many threads at one door while the rules change. Links milter/door.c and all of src/engine. Meant to
- * be run under -fsanitize=thread as well.
+ * test_threads.c: many threads at one door while the rules change. Links milter/door.c, libmail.a and all of
+ * src/engine. Meant to be run under -fsanitize=thread as well.
  *
  * Sessions are counted here, outside, from what the door answers: one is counted after its connect was let in and no
  * longer before its close begins, so that the count is never above the truth, and must never be above the cap.
@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { THREADS = 8, SEATS = 4, CAP = 10, ROUNDS = 16, EVENTS = 10000 };
@@ -20,7 +21,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_barrier_t barrier; /* the threads and the main one */
 static struct door_params door;
 static atomic_int inside, most_inside, hammering;
-static atomic_ulong refused_by_door, told;
+static atomic_ulong refused_by_door, refused_for_good, refused_for_once, told;
 static atomic_bool too_many, wrong_answer;
 static atomic_llong ticks;
 
@@ -38,11 +39,19 @@ static void tell(const struct verdict *verdict, const struct addr *client)
 {
     (void)client;
     if (verdict->kind != VERDICT_REFUSE)
-        atomic_store(&wrong_answer, true); /* there are more records than seats */
+        atomic_store(&wrong_answer, true); /* there are more records than seats and keys */
     atomic_fetch_add(&told, 1);
 }
 
-/* Both with the same cap of the service; the second with scopes inside that are narrower for some. */
+static void add_limit(struct rules_builder *builder, limit_number number, int64_t max)
+{
+    const struct limit_builtin *limit = &limit_builtins[number];
+    rules_add_limit(builder, limit->name, limit->count, limit->per);
+    rules_set_term(builder, rules_add_limit_block(builder, RULES_SERVICE, number), TERM_MAX, max);
+}
+
+/* Both with the same cap of the service; the second with scopes inside that are narrower for some, and with limits on
+ * what comes after connect. */
 static struct rules *make_rules(bool narrow)
 {
     struct rules_builder *builder = rules_builder_new();
@@ -57,7 +66,9 @@ static struct rules *make_rules(bool narrow)
         rules_add_prefix(builder, peer, &block);
         rules_set(builder, peer, SETTING_LISTENER_SESSIONS, 2);
         rules_set(builder, listener, SETTING_LISTENER_SESSIONS, 9);
-        rules_set(builder, RULES_SERVICE, SETTING_CLIENT_SESSIONS, 3);
+        add_limit(builder, LIMIT_NUMBER_CLIENT_SESSIONS, 3);
+        add_limit(builder, LIMIT_NUMBER_SESSION_UNKNOWN_COMMANDS, 3);
+        add_limit(builder, LIMIT_NUMBER_MESSAGE_RECIPIENTS, 1);
         rules_set(builder, RULES_SERVICE, SETTING_REFUSE_PENDING, 2);
     }
     struct rules *rules = rules_build(builder, &error);
@@ -81,7 +92,7 @@ static void seat_connect(struct seat *seat, struct prng *prng)
     leave(seat); /* a connect on a seat that is taken closes the session before */
     struct door_answer answer = door_connect(&door, &seat->session, &connect);
     seat->open = true;
-    seat->let_in = !seat->session.refused;
+    seat->let_in = !seat->session.refusal;
     if (!seat->let_in) {
         atomic_fetch_add(&refused_by_door, 1);
         return;
@@ -91,14 +102,45 @@ static void seat_connect(struct seat *seat, struct prng *prng)
         continue;
     if (now_inside > CAP)
         atomic_store(&too_many, true);
-    if (answer.refused)
+    if (answer.kind != DOOR_CONTINUE)
         atomic_store(&wrong_answer, true);
 }
 
-static void seat_command(struct seat *seat)
+static void seat_command(struct seat *seat, struct prng *prng)
 {
-    if (door_command(&door, &seat->session).refused != (seat->open && !seat->let_in))
+    char name[32], score[SCORE_TEXT_SIZE];
+    bool refused = seat->session.refusal != NULL;
+    struct door_answer answer = {.kind = refused ? DOOR_REFUSE : DOOR_CONTINUE};
+
+    snprintf(name, sizeof name, "user%u@test.example", prng_below(prng, 5));
+    switch (prng_below(prng, 7)) {
+    case 0:
+        answer = door_helo(&door, &seat->session, "client.test.example");
+        break;
+    case 1:
+        answer = door_mail(&door, &seat->session, name, name);
+        break;
+    case 2:
+        answer = door_rcpt(&door, &seat->session, name, false);
+        break;
+    case 3:
+        answer = door_data(&door, &seat->session);
+        break;
+    case 4:
+        answer = door_unknown(&door, &seat->session);
+        break;
+    case 5:
+        answer = door_message(&door, &seat->session, score);
+        break;
+    default:
+        door_abort(&door, &seat->session);
+    }
+    if (refused && answer.kind != DOOR_REFUSE)
         atomic_store(&wrong_answer, true);
+    if (!refused && answer.kind == DOOR_REFUSE) {
+        atomic_fetch_add(&refused_by_door, 1);
+        atomic_fetch_add(seat->session.refusal ? &refused_for_good : &refused_for_once, 1);
+    }
 }
 
 static void seat_close(struct seat *seat)
@@ -118,10 +160,10 @@ static void *run_thread(void *number)
         for (int i = 0; i < EVENTS; i++) {
             struct seat *seat = &seats[prng_below(&prng, SEATS)];
             uint32_t what = prng_below(&prng, 10);
-            if (what < 5)
+            if (what < 2)
                 seat_connect(seat, &prng);
-            else if (what < 7)
-                seat_command(seat);
+            else if (what < 9)
+                seat_command(seat, &prng);
             else
                 seat_close(seat);
         }
@@ -174,7 +216,7 @@ static void read_counters(uint32_t *service, uint32_t *sum)
 
 START_TEST(never_above_the_cap_and_never_adrift)
 {
-    struct engine_params params = {.session_records = 2 * THREADS * SEATS, .seed = {1, 2}};
+    struct engine_params params = {.session_records = 2 * THREADS * SEATS, .table_records = 1000, .seed = {1, 2}};
     struct rules *rules = make_rules(false);
     struct engine *engine = engine_new(&params, &rules);
     pthread_t threads[THREADS];
@@ -218,6 +260,8 @@ START_TEST(never_above_the_cap_and_never_adrift)
     ck_assert(!atomic_load(&wrong_answer));
     ck_assert_int_eq(atomic_load(&most_inside), CAP);
     ck_assert_uint_eq(atomic_load(&told), atomic_load(&refused_by_door));
+    ck_assert_uint_gt(atomic_load(&refused_for_good), 0);
+    ck_assert_uint_gt(atomic_load(&refused_for_once), 0);
     ck_assert_uint_gt(atomic_load(&told), 0);
     engine_free(&engine);
     pthread_barrier_destroy(&barrier);

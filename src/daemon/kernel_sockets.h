@@ -1,0 +1,78 @@
+/*
+ * kernel_sockets.h: what the Linux kernel knows of a TCP connection of an MTA on this host: whether it is there, how
+ * long it has been silent, and the means to end it (sock_diag(7)). Elsewhere, and with --disable-kernel-sockets, the
+ * same functions say that none of it is available.
+ *
+ * The kernel answers for the network namespace of the process that opened the handle. It does not find connections of
+ * sockets bound to a device or a VRF (SO_BINDTODEVICE): those are KERNEL_GONE.
+ *
+ * How silence is counted. A connection has been silent since either side last sent data that is new:
+ * - Data that the client sent and the MTA has not read, its FIN included, means that it is the MTA's turn: silence is
+ * 0, however long that takes. Except while data of the MTA is not acknowledged: a client that sends commands and never
+ *   takes the replies makes an MTA stop reading, and would never be silent.
+ * - Data that the client's side does not acknowledge, or has no window for, is no activity: the MTA has spoken and the
+ *   client has not, and one that never acknowledges would else hold its slot for as long as it likes. What the kernel
+ *   sends again of it does not count as the MTA speaking either.
+ * - A command that the MTA has read and not yet answered counts from the command on, and is told as `owed`: the kernel
+ *   cannot tell an MTA that is still at work on it from one that waits for the rest of half a command.
+ *
+ * Threads: any, but one at a time for each handle. No function blocks for longer than a few seconds, and none at all as
+ * long as the kernel answers at once, as it does. Do not call them with the engine's lock held: each is a system call.
+ */
+#ifndef DAEMON_KERNEL_SOCKETS_H
+#define DAEMON_KERNEL_SOCKETS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/addr.h"
+
+/* Room for any reason that kernel_socket_end() gives, the end included. */
+#define KERNEL_WHY_SIZE 128
+
+/* As the MTA sees it, in host byte order: the client's address is the one that its kernel sees, not one that a proxy
+ * told the MTA. A client of IPv4 on a dual-stack socket is simply one of IPv4. */
+struct connection {
+    struct addr local, client;
+    uint16_t local_port, client_port;
+};
+
+struct kernel_sockets;
+
+/* Opens a way to the kernel and tries it on a listening socket of its own, on a free port of 127.0.0.1 and closed at
+ * once. NULL: not available, errno says why (EOPNOTSUPP: not built in, or the kernel has no tcp_diag). */
+struct kernel_sockets *kernel_sockets_open(void);
+
+/* Closes it and sets the pointer to NULL; NULL is let pass. */
+void kernel_sockets_close(struct kernel_sockets **sockets);
+
+enum kernel_answer {
+    KERNEL_FOUND, /* established, or closed by the client alone (CLOSE_WAIT): the MTA still holds it */
+    KERNEL_GONE,  /* there is none, or the MTA has closed it and only the kernel still winds it up */
+    KERNEL_ERROR, /* no usable answer, or not a connection that can be asked for: an address is missing, a wildcard or
+                     IPv6 link-local (which needs an interface), the families differ, or a port is 0 */
+};
+
+/* How long the connection has been silent, in nanoseconds, 0 or more, as exact as the kernel's tick (1 to 10 ms).
+ * *silent_ns and *owed are written on KERNEL_FOUND alone. Owed: the client spoke last, as far as the
+ * kernel's tick can tell. Needs no privilege. */
+enum kernel_answer kernel_socket_silence(struct kernel_sockets *sockets, const struct connection *connection,
+                                         int64_t *silent_ns, bool *owed);
+
+/*
+ * Ends the connection: the MTA's next call on it fails with ECONNABORTED, the client reads a reset. Whatever is found
+ * under the four numbers is ended and nothing that comes after it, so ask for its silence right before: a connection
+ * that took the place of the one that was meant is not silent. False, with one line in `why`, when it is gone or the
+ * kernel refuses.
+ */
+bool kernel_socket_end(struct kernel_sockets *sockets, const struct connection *connection, char why[KERNEL_WHY_SIZE]);
+
+/*
+ * Whether the kernel lets this process end connections: it was built to (CONFIG_INET_DIAG_DESTROY), and the process has
+ * CAP_NET_ADMIN in the user namespace that owns its network namespace. The kernel looks for the connection before it
+ * looks at the privilege, so this is tried on a listening socket as in kernel_sockets_open(). False when it cannot be
+ * tried, too. Any thread.
+ */
+bool kernel_may_end(void);
+
+#endif

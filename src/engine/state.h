@@ -1,0 +1,149 @@
+/*
+ * state.h: what the engine knows. For engine.c, judge.c and idle.c alone.
+ */
+#ifndef ENGINE_STATE_H
+#define ENGINE_STATE_H
+
+#include "crossing.h"
+#include "engine.h"
+#include "table.h"
+#include "tally.h"
+#include "terms.h"
+
+enum session_state { SESSION_FREE, SESSION_IN, SESSION_PENDING };
+
+/* A session holds its client's records, so that they are not evicted under it: so many at most, more are rare. */
+#define SESSION_PINS 4
+
+struct session {
+    struct session_facts facts;
+    uint32_t domain[4], user[4]; /* keys of client_domain and user, all 0: not known */
+    uint32_t generation;         /* how often this record was freed; the upper half of the handle */
+    uint32_t next_free;
+    int64_t heard;   /* when its last command was answered, or the kernel heard of it */
+    uint32_t errors; /* since the last message */
+    uint32_t unknown_commands, recipients, messages, bounces, message_recipients;
+    uint32_t pins[SESSION_PINS];    /* records, each plus one; 0: none */
+    uint8_t state;                  /* enum session_state */
+    bool over;                      /* some limit that is only monitored would have ended it */
+    bool transfer;                  /* between DATA and the end of the message */
+    bool watched;                   /* the kernel knows its connection */
+    bool idle;                      /* engine_idle() said so */
+    bool delivered, erred, refused; /* in its whole life */
+};
+
+#define NO_SESSION UINT32_MAX
+
+struct limit_totals {
+    uint64_t actions[ACTIONS];
+    uint64_t bans;
+};
+
+struct engine {
+    uint64_t seed[2];
+    uint32_t records;
+    uint32_t fresh; /* records from here on were never used, and their memory never touched */
+    uint32_t free;  /* list of records that were */
+    uint32_t in, pending;
+    struct session *sessions;
+    struct crossings *crossings;
+    struct table *table;
+    struct tally *current;
+    struct tally *next;             /* during a reload: the tally under the new rules, */
+    uint32_t next_derived;          /* which holds the sessions below this number */
+    uint8_t next_limit[LIMITS_MAX]; /* what number a limit has in the new rules, LIMITS_MAX: none */
+    int64_t now;                    /* the latest time seen */
+    int64_t idle_slack_ns;
+    struct limit_totals totals[LIMIT_END]; /* by enum limit_id */
+};
+
+/* A counter to be taken when nothing refuses the event. */
+struct taking {
+    enum limit_count count;
+    limit_number number;
+    scope_id scope;
+    bool monitored, per_client;
+    bool seen;    /* networks: it has one already, which becomes young again */
+    uint8_t slot; /* of the window */
+    int session_index;
+    uint16_t shape;
+    uint64_t group;
+    uint32_t key[4], network[4];
+};
+
+/* One event under judgement. */
+struct judging {
+    struct engine *engine;
+    const struct rules *rules;
+    const struct event *event; /* at connect with the names alone */
+    struct session *session;   /* NULL at connect */
+    uint32_t number;           /* of the session */
+    struct addr client;
+    const uint32_t *levels;
+    unsigned level_count;
+    int64_t disconnect_delay_ns; /* of the scope */
+    bool over;                   /* what is only monitored neither judges nor counts the session any more, */
+    bool over_now;               /* or not this event */
+    uint64_t scored;             /* before it and by it */
+    int64_t now;                 /* as the caller says */
+    uint64_t tick;               /* of the engine's time */
+    struct verdict *verdict;
+    struct taking *takings; /* room for LIMITS_MAX */
+    unsigned taking_count;
+    uint32_t client_key[4];
+    enum reputation reputation;
+    bool client_blamed; /* the refusal is by a limit of the client's own */
+};
+
+/* What a client's history is worth. */
+#define POINTS_MESSAGE 1
+#define POINTS_CLEAN_SESSION 1
+#define POINTS_ERROR (-1)
+#define POINTS_REFUSAL (-1)
+#define POINTS_BAN (-5)
+
+#define NS_PER_S INT64_C(1000000000)
+
+/* engine.c. The record of a handle, NULL when that session is not open; the handle of a record. Time as the engine sees
+ * it: never back. What the session holds has changed: in the tally of a reload under way it is counted anew. What a
+ * session that was over something monitored holds of what is only monitored, it gives back. */
+struct session *session_find(const struct engine *engine, session_id id);
+session_id session_handle(const struct engine *engine, uint32_t number);
+int64_t engine_advance(struct engine *engine, int64_t now);
+void session_derive_again(struct engine *engine, uint32_t number);
+void judge_release_monitored(struct judging *judging);
+
+/* idle.c and score.c. False when that refuses the event. */
+bool judge_idle(struct judging *judging);
+bool judge_score(struct judging *judging);
+
+/* judge.c. A verdict begins with judge_begin(); judge_lists() and judge_limits() return false when they refuse;
+ * judge_commit() counts what was admitted for session `number`. */
+void verdict_begin(struct verdict *verdict);
+void judge_begin(struct judging *judging);
+bool judge_lists(struct judging *judging, bool *spared);
+bool judge_limits(struct judging *judging);
+void judge_commit(struct judging *judging);
+int64_t judge_error_delay(const struct judging *judging, bool was_error);
+
+/* A finding about the whole session: a cap, a list, idleness. A refusal also becomes the verdict. `max` may be 0. */
+void judge_found(struct judging *judging, enum limit_id limit, enum action action, scope_id scope, uint32_t count,
+                 uint32_t max, uint32_t points);
+
+/* The client's history gets points. */
+void client_history(struct engine *engine, const struct rules *rules, const struct addr *client, uint64_t tick,
+                    int points);
+
+/* The key of a name under the engine's seed; never all 0. */
+void key_of_name(const struct engine *engine, const char *name, uint32_t key[4]);
+
+/* Everything of the record as it is at `tick`. */
+void record_touch(struct record *record, uint64_t tick);
+bool record_dead(void *engine, const struct record *record, uint64_t tick);
+
+static inline uint64_t engine_tick(const struct engine *engine)
+{
+    return (uint64_t)engine->now >> TICK_BITS;
+}
+
+#endif

@@ -1,0 +1,224 @@
+/*
+ * table.c: a bounded hash table of records.
+ */
+#include "table.h"
+
+#include "hash.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* In `pins`: no session holds so many, and what is free is passed over like what is pinned. */
+#define FREE UINT32_MAX
+
+struct table {
+    uint64_t seed[2];
+    uint32_t room, used;
+    uint32_t fresh;    /* records from here on were never used, and their memory never touched */
+    uint32_t free;     /* list of records that were: index plus one, 0: none */
+    uint32_t hand;     /* the next record to look at for eviction */
+    uint32_t sweeping; /* the next record to sweep */
+    uint64_t evicted, untracked;
+    uint32_t *buckets; /* first record, plus one; 0: empty */
+    struct record *records;
+};
+
+size_t table_bytes(uint32_t room)
+{
+    return sizeof(struct table) + (size_t)room * (sizeof(uint32_t) + sizeof(struct record));
+}
+
+struct table *table_new(uint32_t room, const uint64_t seed[2])
+{
+    assert(room >= 1 && room <= TABLE_ROOM_MAX);
+    struct table *table = calloc(1, sizeof *table);
+    if (!table)
+        return NULL;
+    *table = (struct table){
+        .seed = {seed[0], seed[1]},
+        .room = room,
+        .buckets = calloc(room, sizeof *table->buckets),
+        .records = calloc(room, sizeof *table->records),
+    };
+    if (!table->buckets || !table->records)
+        table_free(&table);
+    return table;
+}
+
+void table_free(struct table **table)
+{
+    if (!*table)
+        return;
+    free((*table)->buckets);
+    free((*table)->records);
+    free(*table);
+    *table = NULL;
+}
+
+static uint32_t *find_bucket(const struct table *table, uint64_t group, const uint32_t key[4])
+{
+    const uint64_t words[] = {(uint64_t)key[0] << 32 | key[1], (uint64_t)key[2] << 32 | key[3], group};
+    uint64_t hash = hash_bytes(table->seed, words, sizeof words);
+    return &table->buckets[(hash >> 32) * table->room >> 32];
+}
+
+static uint64_t group_of(const struct record *record)
+{
+    return (uint64_t)record->group_high << 32 | record->group_low;
+}
+
+static uint32_t find_record(const struct table *table, uint32_t link, uint64_t group, const uint32_t key[4])
+{
+    while (link != 0) {
+        const struct record *record = &table->records[link - 1];
+        if (memcmp(record->key, key, sizeof record->key) == 0 && group_of(record) == group)
+            return link - 1;
+        link = record->next;
+    }
+    return TABLE_NONE;
+}
+
+uint32_t table_find(const struct table *table, uint64_t group, const uint32_t key[4])
+{
+    return find_record(table, *find_bucket(table, group, key), group, key);
+}
+
+struct record *table_record(struct table *table, uint32_t index)
+{
+    assert(index < table->fresh);
+    return &table->records[index];
+}
+
+const struct record *table_record_const(const struct table *table, uint32_t index)
+{
+    assert(index < table->fresh);
+    return &table->records[index];
+}
+
+bool table_banned(const struct record *record, uint64_t now)
+{
+    uint32_t left = record->ban_until - (uint32_t)now;
+    return record->ban != 0 && left > 0 && left <= INT32_MAX;
+}
+
+uint64_t table_age(const struct record *record, uint64_t now)
+{
+    uint32_t age = (uint32_t)now - record->last;
+    return age <= TABLE_AGE_MAX ? age : 0;
+}
+
+static bool may_go(const struct record *record, uint64_t now)
+{
+    return record->pins == 0 && !table_banned(record, now);
+}
+
+/* Makes room for one more in a table that is full. False when it found nothing to evict. */
+static bool evict(struct table *table, uint64_t now, table_dead *dead, void *context)
+{
+    uint32_t oldest = TABLE_NONE, looked = 0, most = table->room < TABLE_PASS ? table->room : TABLE_PASS;
+
+    for (uint32_t passed = 0; passed < most && looked < TABLE_LOOK; passed++) {
+        uint32_t index = table->hand;
+        const struct record *record = &table->records[index];
+        table->hand = index + 1 < table->room ? index + 1 : 0;
+        if (!may_go(record, now))
+            continue;
+        if (dead(context, record, now)) {
+            table_remove(table, index);
+            return true;
+        }
+        looked++;
+        if (oldest == TABLE_NONE || table_age(record, now) > table_age(&table->records[oldest], now))
+            oldest = index;
+    }
+    if (oldest == TABLE_NONE)
+        return false;
+    table_remove(table, oldest);
+    table->evicted++;
+    return true;
+}
+
+uint32_t table_obtain(struct table *table, uint64_t group, const uint32_t key[4], uint64_t now, table_dead *dead,
+                      void *context)
+{
+    assert(group <= TABLE_GROUP_MAX);
+    uint32_t *bucket = find_bucket(table, group, key);
+    uint32_t index = find_record(table, *bucket, group, key);
+
+    if (index != TABLE_NONE)
+        return index;
+    if (table->used == table->room && !evict(table, now, dead, context)) {
+        table->untracked++;
+        return TABLE_NONE;
+    }
+    if (table->free != 0) {
+        index = table->free - 1;
+        table->free = table->records[index].next;
+    } else {
+        index = table->fresh++;
+    }
+    table->records[index] = (struct record){
+        .key = {key[0], key[1], key[2], key[3]},
+        .next = *bucket,
+        .last = (uint32_t)now,
+        .group_low = (uint32_t)group,
+        .group_high = (uint16_t)(group >> 32),
+    };
+    *bucket = index + 1;
+    table->used++;
+    return index;
+}
+
+void table_pin(struct table *table, uint32_t index)
+{
+    struct record *record = table_record(table, index);
+    assert(record->pins < FREE - 1);
+    record->pins++;
+}
+
+void table_unpin(struct table *table, uint32_t index)
+{
+    struct record *record = table_record(table, index);
+    assert(record->pins > 0 && record->pins != FREE);
+    record->pins--;
+}
+
+size_t table_sweep(struct table *table, uint64_t now, uint32_t count, table_dead *dead, void *context)
+{
+    size_t freed = 0;
+    uint32_t most = count < table->fresh ? count : table->fresh;
+
+    for (uint32_t i = 0; i < most; i++) {
+        uint32_t index = table->sweeping < table->fresh ? table->sweeping : 0;
+        struct record *record = &table->records[index];
+        table->sweeping = index + 1;
+        if (!table_banned(record, now))
+            record->ban = 0;
+        if (may_go(record, now) && dead(context, record, now)) {
+            table_remove(table, index);
+            freed++;
+        }
+    }
+    return freed;
+}
+
+void table_remove(struct table *table, uint32_t index)
+{
+    struct record *record = table_record(table, index);
+    assert(record->pins == 0);
+    uint32_t *link = find_bucket(table, group_of(record), record->key);
+    while (*link != index + 1)
+        link = &table->records[*link - 1].next;
+    *link = record->next;
+    record->next = table->free;
+    record->pins = FREE;
+    table->free = index + 1;
+    table->used--;
+}
+
+struct table_totals table_totals(const struct table *table)
+{
+    return (struct table_totals){
+        .used = table->used, .room = table->room, .evicted = table->evicted, .untracked = table->untracked};
+}

@@ -1,0 +1,262 @@
+/*
+ * terms.c: limits as a session meets them.
+ */
+#include "terms.h"
+
+#include "scope.h"
+
+#include <string.h>
+
+uint64_t rules_limits_at(const struct rules *rules, enum event_kind event)
+{
+    return rules->at_event[event];
+}
+
+bool rules_terms(const struct rules *rules, const uint32_t *levels, unsigned level_count, limit_number limit,
+                 struct terms *out)
+{
+    const int64_t *defaults = limit < LIMITS_BUILTIN ? limit_builtins[limit].value : limit_custom_defaults;
+    const struct limit_kind *kind = &rules->limits[limit];
+    uint32_t missing = (1u << LIMIT_TERMS) - 1;
+
+    out->block_count = 0;
+    out->reply = NULL;
+    out->except = NULL;
+    out->largest = 0;
+    for (unsigned i = 0; i < level_count; i++) {
+        const struct settings *settings =
+            levels[i] & CHAIN_LAYER ? &rules->layers[levels[i] & ~CHAIN_LAYER] : &rules->scopes[levels[i]].settings;
+        if (!(settings->limited >> limit & 1))
+            continue;
+        const struct limit_block *block = &rules->blocks[settings->blocks[limit]];
+        out->blocks[out->block_count++] = block;
+        for (uint32_t news = block->set & missing; news != 0; news &= news - 1) {
+            unsigned term = (unsigned)__builtin_ctz(news);
+            out->value[term] = block->value[term];
+        }
+        missing &= ~block->set;
+        if (!out->reply)
+            out->reply = block->reply;
+        if (!out->except)
+            out->except = block->except;
+        for (const struct limit_block *keys = block; keys;
+             keys = keys->wider != RULES_NO_BLOCK ? &rules->blocks[keys->wider] : NULL)
+            if (keys->keys && keys->keys->largest > out->largest)
+                out->largest = keys->keys->largest;
+    }
+    if (out->block_count == 0)
+        return false;
+    for (; missing != 0; missing &= missing - 1) {
+        unsigned term = (unsigned)__builtin_ctz(missing);
+        out->value[term] = defaults[term];
+    }
+    for (unsigned term = TERM_MAX; term <= TERM_MAX_AUTHENTICATED; term++)
+        if (out->value[term] > out->largest)
+            out->largest = (uint32_t)out->value[term];
+    out->number = limit;
+    out->count = kind->count;
+    out->per = kind->per;
+    out->slot = kind->slot;
+    out->mode = (enum limit_mode)out->value[TERM_MODE];
+    if (rules->monitor && out->mode != MODE_OFF)
+        out->mode = MODE_MONITOR;
+    out->scope = out->blocks[0]->scope;
+    out->group = out->blocks[0]->group;
+    return out->mode != MODE_OFF;
+}
+
+/* The maxima of the set that fit the subject; NULL when none do. */
+static const struct limit_maxima *keyset_find(const struct keyset *set, const struct terms_subject *subject)
+{
+    uint32_t found = NAMESET_NONE;
+
+    if (subject->user && subject->user[0])
+        found = nameset_exact(set->names, subject->user);
+    if (found == NAMESET_NONE && subject->name && strchr(subject->name, '@'))
+        found = nameset_exact(set->names, subject->name);
+    if (found == NAMESET_NONE) {
+        uint32_t client = lpm_lookup(set->clients, &subject->client);
+        found = client == LPM_NONE ? NAMESET_NONE : client;
+    }
+    if (found == NAMESET_NONE && subject->name && subject->name[0])
+        found = nameset_address(set->names, subject->name);
+    return found == NAMESET_NONE ? NULL : &set->maxima[found];
+}
+
+static const struct limit_maxima *find_key(const struct rules *rules, const struct terms *terms,
+                                           const struct terms_subject *subject)
+{
+    for (unsigned i = 0; i < terms->block_count; i++) {
+        for (const struct limit_block *block = terms->blocks[i]; block;
+             block = block->wider != RULES_NO_BLOCK ? &rules->blocks[block->wider] : NULL) {
+            const struct limit_maxima *found = block->keys ? keyset_find(block->keys, subject) : NULL;
+            if (found)
+                return found;
+        }
+    }
+    return NULL;
+}
+
+uint32_t terms_max(const struct rules *rules, const struct terms *terms, const struct terms_subject *subject)
+{
+    if (terms->except && keyset_find(terms->except, subject))
+        return 0;
+    const struct limit_maxima *key = find_key(rules, terms, subject);
+    const struct {
+        enum limit_term term;
+        bool applies;
+    } choices[] = {
+        {TERM_MAX_AUTHENTICATED, subject->user && subject->user[0]},
+        {TERM_MAX_GOOD, subject->reputation == REPUTATION_GOOD},
+        {TERM_MAX_BAD, subject->reputation == REPUTATION_BAD},
+        {TERM_MAX, true},
+    };
+    /* What a key says comes before all that the limit says of everybody. */
+    for (size_t i = 0; i < sizeof choices / sizeof *choices && key; i++)
+        if (choices[i].applies && key->set >> choices[i].term & 1)
+            return key->max[choices[i].term];
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
+        if (choices[i].applies && terms->value[choices[i].term] != TERM_UNSET)
+            return (uint32_t)terms->value[choices[i].term];
+    return 0;
+}
+
+unsigned rules_session_limits(const struct rules *rules)
+{
+    return rules->session_limits;
+}
+
+int rules_session_index(const struct rules *rules, limit_number limit)
+{
+    return rules->limits[limit].session_index;
+}
+
+uint32_t rules_limit_count(const struct rules *rules)
+{
+    return rules->limit_count;
+}
+
+const char *rules_limit_name(const struct rules *rules, limit_number limit)
+{
+    return rules->limits[limit].name;
+}
+
+static enum list_answer answer_of(uint32_t list)
+{
+    return list == LIST_DENY ? LISTED_DENY : list == LIST_EXEMPT ? LISTED_EXEMPT : LISTED_NOWHERE;
+}
+
+enum list_answer rules_list_client(const struct rules *rules, const struct addr *client)
+{
+    return answer_of(lpm_lookup(rules->lists.clients, client));
+}
+
+enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user)
+{
+    const struct lists *lists = &rules->lists;
+    enum list_answer by_user = LISTED_NOWHERE, by_sender = LISTED_NOWHERE;
+
+    if (user && user[0]) {
+        by_user = answer_of(nameset_exact(lists->users, user));
+        if (by_user == LISTED_NOWHERE && lists->authenticated[LIST_DENY])
+            by_user = LISTED_DENY;
+        else if (by_user == LISTED_NOWHERE && lists->authenticated[LIST_EXEMPT])
+            by_user = LISTED_EXEMPT;
+    }
+    if (sender && sender[0])
+        by_sender = answer_of(nameset_address(lists->senders, sender));
+    if (by_user == LISTED_DENY || by_sender == LISTED_DENY)
+        return LISTED_DENY;
+    return by_user != LISTED_NOWHERE ? by_user : by_sender;
+}
+
+enum limit_mode rules_deny_mode(const struct rules *rules)
+{
+    enum limit_mode mode = rules->lists.deny_mode;
+    return rules->monitor && mode != MODE_OFF ? MODE_MONITOR : mode;
+}
+
+uint32_t rules_deny_points(const struct rules *rules)
+{
+    return rules->lists.deny_points;
+}
+
+bool rules_monitor(const struct rules *rules)
+{
+    return rules->monitor;
+}
+
+uint32_t rules_reputation_steps(const struct rules *rules)
+{
+    return rules->reputation_steps;
+}
+
+uint64_t rules_reputation_group(const struct rules *rules)
+{
+    return rules->reputation_group;
+}
+
+static bool setting_anywhere(const struct rules *rules, enum setting setting)
+{
+    for (scope_id i = 0; i < rules->scope_count; i++)
+        if (rules->scopes[i].settings.set >> setting & 1 && rules->scopes[i].settings.value[setting] > 0)
+            return true;
+    return false;
+}
+
+/* Of one limit, whatever its chain turns out to be: what a block says in `mode` may be what holds. */
+static void add_needs(const struct rules *rules, const struct limit_block *block, bool score_refuses,
+                      struct rules_needs *needs)
+{
+    const struct limit_kind *kind = &rules->limits[block->limit];
+    unsigned events = limit_events(kind->count, kind->per);
+    bool given = block->set >> TERM_MODE & 1;
+    enum limit_mode mode = given ? (enum limit_mode)block->value[TERM_MODE] : MODE_BLOCK;
+
+    if (mode == MODE_OFF)
+        return;
+    if (limit_can_ban(kind->per))
+        events |= limit_ban_events(kind->per);
+    needs->helo = needs->helo || events >> EVENT_HELO & 1 || kind->per == PER_HELO;
+    needs->mail = needs->mail || events >> EVENT_MAIL & 1 || kind->per == PER_USER || kind->per == PER_SENDER ||
+                  kind->per == PER_SENDER_DOMAIN || kind->per == PER_MESSAGE;
+    needs->rcpt = needs->rcpt || events >> EVENT_RCPT & 1;
+    needs->unknown = needs->unknown || events >> EVENT_UNKNOWN & 1;
+    needs->rejected =
+        needs->rejected || kind->count == COUNT_ERRORS || (kind->count == COUNT_RECIPIENTS && kind->per != PER_MESSAGE);
+    needs->message = needs->message || mode == MODE_SCORE || (kind->count == COUNT_ERRORS && kind->per == PER_SESSION);
+    needs->speech = needs->speech || mode == MODE_BLOCK || (mode == MODE_SCORE && score_refuses);
+}
+
+struct rules_needs rules_needs(const struct rules *rules)
+{
+    const struct lists *lists = &rules->lists;
+    struct rules_needs needs = {.helo = false};
+    bool score_refuses = setting_anywhere(rules, SETTING_SCORE_REFUSE);
+    bool idle = setting_anywhere(rules, SETTING_IDLE_TIME);
+    bool names = nameset_count(lists->senders) > 0 || nameset_count(lists->users) > 0 ||
+                 lists->authenticated[LIST_DENY] || lists->authenticated[LIST_EXEMPT];
+    bool denies = lists->deny_mode != MODE_OFF && rules->has_deny;
+
+    for (uint32_t i = 0; i < rules->block_count; i++)
+        add_needs(rules, &rules->blocks[i], score_refuses, &needs);
+    needs.mail = needs.mail || names;
+    needs.message = needs.message || (denies && lists->deny_mode == MODE_SCORE);
+    if (rules->half_life_ns > 0) /* every error counts in the client's history */
+        needs.rcpt = needs.rejected = needs.unknown = needs.message = true;
+    needs.speech = needs.speech || idle || setting_anywhere(rules, SETTING_LISTENER_SESSIONS) ||
+                   setting_anywhere(rules, SETTING_SERVICE_SESSIONS) ||
+                   (denies && (lists->deny_mode == MODE_BLOCK || (lists->deny_mode == MODE_SCORE && score_refuses)));
+    needs.speech = needs.speech && !rules->monitor;
+    /* A refusal that waits must be told by whatever the client says first; what it says shows that it is not idle. */
+    if (needs.speech)
+        needs.helo = needs.mail = needs.unknown = true;
+    if (idle) /* and the end of a message that its transfer is over */
+        needs.helo = needs.mail = needs.rcpt = needs.unknown = needs.message = true;
+    needs.data = idle || (needs.speech && needs.rejected);
+    needs.rcpt = needs.rcpt || needs.data;
+    /* Without DATA no filter on libmilter hears the end of a message after an unknown command. */
+    needs.data = needs.data || (needs.message && needs.unknown);
+    needs.mail = needs.mail || needs.rcpt; /* who the sender and the user are is only said there */
+    return needs;
+}

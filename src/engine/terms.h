@@ -1,0 +1,72 @@
+/*
+ * terms.h: what a limit means for one session: the blocks of its chain put together, and what follows for a key.
+ *
+ * Between the rules and the engine; nobody else needs it. Pure; any thread.
+ */
+#ifndef ENGINE_TERMS_H
+#define ENGINE_TERMS_H
+
+#include "chain.h"
+#include "reputation.h"
+#include "window.h"
+
+struct limit_block;
+
+struct terms {
+    limit_number number;
+    enum limit_count count;
+    enum limit_per per;
+    enum limit_mode mode;        /* MODE_BLOCK and MODE_SCORE become MODE_MONITOR where everything is only monitored */
+    scope_id scope;              /* of the counter: the innermost block's */
+    uint64_t group;              /* of its records */
+    uint8_t slot;                /* the record's window, or RECORD_WINDOWS for a limit without one */
+    int64_t value[LIMIT_TERMS];  /* TERM_UNSET where nobody gives it */
+    uint32_t largest;            /* of all maxima that may apply */
+    const struct reply *reply;   /* NULL: the catalogue's */
+    const struct keyset *except; /* NULL: nobody */
+    const struct limit_block *blocks[CHAIN_MAX]; /* the innermost first */
+    unsigned block_count;
+};
+
+/* The limits with a block somewhere that have something to look at when this event comes, as bits (1 << number). */
+uint64_t rules_limits_at(const struct rules *rules, enum event_kind event);
+
+/* Puts the limit together for a session in this chain of levels. False when no block of the chain names it, or it is
+ * off. */
+bool rules_terms(const struct rules *rules, const uint32_t *levels, unsigned level_count, limit_number limit,
+                 struct terms *out);
+
+/* Whose maximum is asked for. Names are in normal form; NULL or "" where there is none. */
+struct terms_subject {
+    struct addr client;
+    const char *name; /* an address or domain, as the limit's per has it */
+    const char *user;
+    enum reputation reputation;
+};
+
+/* How many there may be for that key; 0: any number. */
+uint32_t terms_max(const struct rules *rules, const struct terms *terms, const struct terms_subject *subject);
+
+/* The limits on sessions: how many, and the place of one among them (-1: it counts something else). */
+unsigned rules_session_limits(const struct rules *rules);
+int rules_session_index(const struct rules *rules, limit_number limit);
+
+/* Names of limits, the pairs they count, and how many are known. */
+uint32_t rules_limit_count(const struct rules *rules);
+const char *rules_limit_name(const struct rules *rules, limit_number limit);
+
+/* What the lists say of a client, a sender, a user. */
+enum list_answer { LISTED_NOWHERE, LISTED_DENY, LISTED_EXEMPT };
+enum list_answer rules_list_client(const struct rules *rules, const struct addr *client);
+/* By the user first and the sender then; deny by either beats exempt by the other. NULL and "": there is none. */
+enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user);
+enum limit_mode rules_deny_mode(const struct rules *rules);
+uint32_t rules_deny_points(const struct rules *rules);
+
+bool rules_monitor(const struct rules *rules);
+/* In ticks, of reputation.h; 0: no histories are kept. */
+uint32_t rules_reputation_steps(const struct rules *rules);
+/* The group of the records that hold the histories of clients. */
+uint64_t rules_reputation_group(const struct rules *rules);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * sim.h: the run. sim.c makes things happen, sim_check.c compares engine and model, sim_twin.c compares an engine that
+ * refuses with one that only monitors, sim_narrow.c fills tables that are too small.
+ */
+#ifndef SIM_SIM_H
+#define SIM_SIM_H
+
+#include "model.h"
+
+#define SECOND INT64_C(1000000000)
+
+#define STALE 64 /* handles remembered after their session is over */
+
+/* How far a reload has come. */
+enum reload { RELOAD_NONE, RELOAD_BEGUN, RELOAD_DERIVED };
+
+/* What a long run must have met. */
+struct stats {
+    uint64_t actions[LIMIT_NUMBERED][ACTIONS], kinds[PLAIN_KINDS][ACTIONS];
+    uint64_t let_in, exempt, at_helo, at_connect, spoken, closed, stale, not_ended, banned, bans_began, monitored_bans;
+    uint64_t delayed, other_replies, keys, crossings, headers, candidates, told_idle, heard;
+    uint64_t reloads, reloads_in_pieces, over, unfollowed, jumps, worlds, sweeps;
+    uint64_t twin_refusals, twin_worlds, narrow_worlds, untracked, evicted;
+};
+
+struct sim {
+    uint64_t seed, step;
+    struct prng prng;
+    struct engine *engine;
+    struct model model;
+    int64_t now;
+    session_id stale[STALE];
+    uint32_t stale_count;
+    enum reload reload;
+    unsigned pieces; /* steps of this reload so far */
+    struct tally *next;
+    struct plain_rules next_rules;
+    uint32_t ceiling[PLAIN_SCOPES + 1]; /* no counter may be above it: its cap, or what a reload found there */
+    struct stats stats;
+};
+extern struct sim sim;
+
+/* ---- sim.c ---- */
+
+uint32_t below(uint32_t bound);
+void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+/* An engine of those rules, or the end of the run. */
+struct engine *make_engine(const struct plain_rules *rules, uint32_t sessions, uint32_t keys, int64_t idle_slack);
+
+/* ---- sim_check.c ---- */
+
+void expect(const char *what, uint64_t engine, uint64_t model);
+void expect_text(const char *what, const char *engine, const char *model);
+void expect_prefix(const char *what, const struct prefix *engine, const struct prefix *model);
+void check_verdict(const struct verdict *got, const struct verdict *expected, bool at_connect);
+void check_report(const struct crossing_report *got, const struct model_crossing *expected);
+void check_new_handle(session_id id, const struct model_session *record);
+void check_header(session_id id, const struct model_session *session);
+void check_candidates(void);
+void check_counters(void);
+void check_limits(void);
+void check_totals(void);
+/* Prints what was met, and fails a long run that never met something. */
+void check_coverage(void);
+
+/* ---- worlds of their own ---- */
+
+void twin_world(void);
+void narrow_world(void);
+
+#endif
