@@ -103,10 +103,13 @@ static void refuse_for_good(struct door_session *session, const struct reply *re
     session->refusal = kept ? kept : &plain_refusal;
 }
 
-/* Whether that reply is the last word to a session that was let in. */
-static bool ends_session(const struct reply *reply)
+/* Whether that reply is the last word to a session that was let in. A recipient's 5yz is for that recipient, but for a
+ * rejected one it is about the session's errors. */
+static bool ends_session(const struct event *event, const struct reply *reply)
 {
-    return reply->code[0] == '5' || strcmp(reply->code, "421") == 0;
+    if (strcmp(reply->code, "421") == 0)
+        return true;
+    return reply->code[0] == '5' && (event->kind != EVENT_RCPT || event->rejected);
 }
 
 static struct door_answer go_on(int64_t delay_ns)
@@ -123,7 +126,8 @@ static struct door_answer refuse_again(const struct door_params *door, struct do
 {
     struct door_answer answer = refuse(session->refusal, session->delay_ns);
 
-    if (session->unspoken) {
+    /* 421 makes the MTA hang up; after any other code the client stays, and goes on counting as one to be told. */
+    if (session->unspoken && strcmp(answer.reply.code, "421") == 0) {
         pthread_mutex_lock(door->lock);
         engine_spoken(door->engine, session->id);
         pthread_mutex_unlock(door->lock);
@@ -195,10 +199,14 @@ static struct door_answer hear(const struct door_params *door, struct door_sessi
         door->tell(&verdict, &session->client);
     if (verdict.kind != VERDICT_REFUSE)
         return go_on(verdict.delay_ns);
-    if (ends_session(&verdict.reply))
+    bool for_good = ends_session(&event, &verdict.reply);
+    if (for_good)
         refuse_for_good(session, &verdict.reply);
-    else if (event.rejected)
-        return go_on(verdict.delay_ns); /* the MTA refuses this one itself */
+    if (event.rejected) {
+        /* The MTA refuses this one itself; Postfix does not listen, and Sendmail hangs up without a word. */
+        session->delay_ns = for_good ? verdict.delay_ns : 0;
+        return go_on(for_good ? 0 : verdict.delay_ns);
+    }
     return refuse(&verdict.reply, verdict.delay_ns);
 }
 

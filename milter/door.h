@@ -67,7 +67,7 @@ struct door_answer door_connect(const struct door_params *door, struct door_sess
 
 /*
  * The client's commands. The first that comes carries a refusal that could not be told at connect. A refusal of 421 or
- * 5yz is for the whole session: whatever the MTA asks after it is answered the same, without delay. (Postfix ignores
+ * 5yz (of a recipient: 421) is for the whole session: whatever the MTA asks after it is answered the same, without delay. (Postfix ignores
  * what a filter says to a recipient that it rejects itself, so the next command has to carry it.) Any other 4yz is for
  * that one command.
  *

@@ -215,7 +215,7 @@ static void note(struct limits *limits, const struct block *block)
 {
     const struct entry *entry = block_entry(block, OPTION_LIMIT_MODE);
     struct known_limit *limit = learn(limits, block);
-    int64_t mode, highest;
+    int64_t mode, ban, highest;
     char why[VALUE_WHY_SIZE];
 
     if (limit == NULL)
@@ -228,6 +228,9 @@ static void note(struct limits *limits, const struct block *block)
         limit->on += mode != MODE_OFF;
         limit->score += mode == MODE_SCORE;
     }
+    entry = block_entry(block, OPTION_BAN);
+    if (entry != NULL && value_number(entry->option, entry->values->text, &ban, why) && ban > 0)
+        limit->bans = true;
     highest = highest_max(block);
     if (highest > limit->highest)
         limit->highest = highest;
@@ -314,15 +317,21 @@ static void warn_of_cap(struct limits *limits, const struct entry *entry, int64_
          entry->option->name, (unsigned)limits->config->session_table_size);
 }
 
+static bool before_login(const struct known_limit *limit)
+{
+    const unsigned early = 1u << EVENT_CONNECT | 1u << EVENT_HELO;
+
+    return (limit_events(limit->count, limit->per) & ~early) == 0;
+}
+
 static void warn_of_term(struct limits *limits, const struct known_limit *limit, const struct entry *entry,
                          int64_t number)
 {
-    const unsigned before_login = 1u << EVENT_CONNECT | 1u << EVENT_HELO;
     enum limit_term term = (enum limit_term)entry->option->number;
 
     if (is_max(entry->option) && limit->count == COUNT_SESSIONS)
         warn_of_cap(limits, entry, number);
-    if (term == TERM_MAX_AUTHENTICATED && (limit_events(limit->count, limit->per) & ~before_login) == 0)
+    if (term == TERM_MAX_AUTHENTICATED && before_login(limit))
         WARN(limits, entry->line, "%s has no effect in limit %s, which is judged before anybody can authenticate",
              entry->option->name, limit->name);
     if ((term == TERM_DISCONNECT_DELAY || term == TERM_ERROR_DELAY) && number > limits->config->max_delay_ns)
@@ -350,15 +359,27 @@ static void check_reach(const struct limits *limits, const struct known_limit *l
     }
 }
 
+/* Whether what the block replies may refuse a session as it begins. Blocks fall back to each other, so that a ban of
+ * any of them counts. */
+static bool refuses_sessions(const struct known_limit *limit, const struct block *block)
+{
+    unsigned events = limit_events(limit->count, limit->per);
+    bool default_ban = limit->builtin != NULL && limit->builtin->value[TERM_BAN] > 0;
+
+    if (limit->bans || (default_ban && block_entry(block, OPTION_BAN) == NULL))
+        events |= limit_ban_events(limit->per);
+    return (events & 1u << EVENT_CONNECT) != 0;
+}
+
 static void set_reply(const struct limits *limits, const struct known_limit *limit, limit_block_id id,
-                      const struct entry *entry)
+                      const struct block *block, const struct entry *entry)
 {
     struct reply reply;
     char why[VALUE_WHY_SIZE];
 
     if (!value_reply(entry->values->text, &reply, why))
         TELL(limits, entry->line, "reply: %s", why);
-    else if (strncmp(reply.code, "45", 2) == 0 && (limit_events(limit->count, limit->per) & 1u << EVENT_CONNECT) != 0)
+    else if (strncmp(reply.code, "45", 2) == 0 && refuses_sessions(limit, block))
         TELL(limits, entry->line,
              "reply: %s refuses one command, and limit %s refuses whole sessions; write 421, or 550 to 559", reply.code,
              limit->name);
@@ -366,17 +387,54 @@ static void set_reply(const struct limits *limits, const struct known_limit *lim
         rules_set_reply(limits->rules, id, &reply);
 }
 
-static void set_except(const struct limits *limits, limit_block_id id, const struct entry *entry)
+/* Whether the limit compares anybody with keys of that kind. */
+static bool can_match(const struct known_limit *limit, enum key_kind kind)
+{
+    switch (kind) {
+    case KEY_USER:
+        return !before_login(limit);
+    case KEY_ADDRESS:
+        return limit->per == PER_SENDER || limit->per == PER_SENDER_DOMAIN || limit->per == PER_RECIPIENT ||
+               limit->per == PER_RECIPIENT_DOMAIN;
+    case KEY_DOMAIN:
+        return limit->per != PER_USER;
+    default:
+        return true;
+    }
+}
+
+/* Told once a block: there may be thousands of keys. */
+static void warn_of_key(struct limits *limits, const struct known_limit *limit, const struct key *key,
+                        const char *where, const char *text, unsigned line)
+{
+    if (limits->key_told || can_match(limit, key->kind))
+        return;
+    limits->key_told = true;
+    if (key->kind == KEY_USER)
+        WARN(limits, line, "%s: \"%.100s\" has no effect in limit %s, which is judged before any user is known", where,
+             text, limit->name);
+    else
+        WARN(limits, line, "%s: \"%.100s\" has no effect in limit %s, which counts per %s and compares no %s", where,
+             text, limit->name, limit_per_name(limit->per), key->kind == KEY_ADDRESS ? "addresses" : "domains");
+}
+
+static void set_except(struct limits *limits, const struct known_limit *limit, limit_block_id id,
+                       const struct entry *entry)
 {
     char why[VALUE_WHY_SIZE];
     struct key key;
 
     rules_set_except(limits->rules, id);
     for (const struct value *value = entry->values; value != NULL; value = value->next) {
-        if (!key_read(value->text, &key, why))
+        if (!key_read(value->text, &key, why)) {
             TELL(limits, value->line, "except: %s", why);
-        else if (key.kind == KEY_PREFIX)
+            continue;
+        }
+        warn_of_key(limits, limit, &key, "except", value->text, value->line);
+        if (key.kind == KEY_PREFIX)
             rules_add_except_prefix(limits->rules, id, &key.prefix);
+        else if (key.kind == KEY_USER)
+            rules_add_except_user(limits->rules, id, key.name);
         else
             rules_add_except_name(limits->rules, id, key.name);
     }
@@ -388,9 +446,9 @@ static void set_entry(struct limits *limits, const struct known_limit *limit, li
     int64_t number;
 
     if (entry->option->id == OPTION_REPLY) {
-        set_reply(limits, limit, id, entry);
+        set_reply(limits, limit, id, block, entry);
     } else if (entry->option->id == OPTION_EXCEPT) {
-        set_except(limits, id, entry);
+        set_except(limits, limit, id, entry);
     } else if (entry->option->target == TO_TERM && read_term(limits, limit, entry, &number)) {
         warn_of_term(limits, limit, entry, number);
         check_reach(limits, limit, block, entry, number);
@@ -423,16 +481,14 @@ struct placed_key {
     const struct block *block;
 };
 
-/* A user and a domain of one name are one key to the engine. */
 static int compare_keys(const void *left, const void *right)
 {
     const struct placed_key *a = left, *b = right;
-    bool a_prefix = a->key.kind == KEY_PREFIX, b_prefix = b->key.kind == KEY_PREFIX;
-    int order = a_prefix != b_prefix ? a_prefix - b_prefix
-                : a_prefix           ? prefix_compare(&a->key.prefix, &b->key.prefix)
-                                     : strcmp(a->key.name, b->key.name);
 
-    return order;
+    if (a->key.kind != b->key.kind)
+        return a->key.kind < b->key.kind ? -1 : 1;
+    return a->key.kind == KEY_PREFIX ? prefix_compare(&a->key.prefix, &b->key.prefix)
+                                     : strcmp(a->key.name, b->key.name);
 }
 
 static int compare_placed_keys(const void *left, const void *right)
@@ -458,8 +514,11 @@ static void add_key(struct limits *limits, const struct known_limit *limit, limi
     }
     if (placed->block->entries == NULL)
         TELL(limits, placed->block->line, "key \"%.100s\" says nothing; write max = ... in it", placed->block->title);
+    warn_of_key(limits, limit, &placed->key, "title of key", placed->block->title, placed->block->line);
     if (placed->key.kind == KEY_PREFIX)
         rules_add_key_prefix(limits->rules, id, &placed->key.prefix, &maxima);
+    else if (placed->key.kind == KEY_USER)
+        rules_add_key_user(limits->rules, id, placed->key.name, &maxima);
     else
         rules_add_key_name(limits->rules, id, placed->key.name, &maxima);
 }
@@ -503,6 +562,7 @@ void limits_add(struct limits *limits, scope_id scope, const struct block *block
 
     if (limit == NULL)
         return;
+    limits->key_told = false;
     id = rules_add_limit_block(limits->rules, scope, limit->number);
     check_kind(limits, limit, block, OPTION_LIMIT_COUNT, limit->count);
     check_kind(limits, limit, block, OPTION_LIMIT_PER, limit->per);

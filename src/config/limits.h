@@ -21,6 +21,7 @@ struct known_limit {
     const struct block *top;   /* the one at the top level, or NULL */
     size_t on, unsaid;         /* blocks with another mode than off; that give none */
     size_t score;              /* blocks in mode score */
+    bool bans;                 /* some block says so */
     int64_t highest;           /* of all maxima that a block or key gives; INT64_MAX: one is without end; -1: none */
 };
 
@@ -30,6 +31,7 @@ struct limits {
     struct config_messages *messages;
     bool reputation;       /* there is such a section */
     bool cap_beyond_table; /* some cap can never be reached, and that was told */
+    bool key_told;         /* the block at hand has a key that can match nobody, and that was told */
     struct known_limit known[LIMITS_MAX];
     size_t count;
 };

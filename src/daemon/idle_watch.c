@@ -59,10 +59,11 @@ static void end(struct idle_watch *watch, const struct idle_watch_params *params
     pthread_mutex_lock(params->lock);
     engine_idle(params->engine, candidate->id, now, &verdict);
     pthread_mutex_unlock(params->lock);
-    if (!kernel_socket_end(watch->kernel, connection, why))
-        return; /* it ended by itself, or its next command is refused all the same */
-    if (verdict.finding_count > 0)
-        params->tell(&verdict, &candidate->client);
+    if (verdict.finding_count == 0)
+        return; /* it has spoken meanwhile, or is gone */
+    params->tell(&verdict, &candidate->client);
+    /* Where this fails, the connection has ended by itself, or its next command is refused all the same. */
+    kernel_socket_end(watch->kernel, connection, why);
 }
 
 static void ask(struct idle_watch *watch, const struct idle_watch_params *params,

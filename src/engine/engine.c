@@ -402,7 +402,9 @@ void engine_event(struct engine *engine, session_id id, const struct event *even
             if (judging.client_blamed)
                 client_history(engine, judging.rules, &judging.client, judging.tick, POINTS_REFUSAL);
         }
-        if (event->kind == EVENT_MAIL && event->user && event->user[0])
+        /* Whose slot a reload gives the session: only that of a user who was judged and let in. */
+        if (event->kind == EVENT_MAIL && event->user && event->user[0] && admitted && !spared && !judging.over &&
+            !(rules_monitor(judging.rules) && judging.over_now))
             key_of_name(engine, event->user, session->user);
         if (is_error(event)) {
             session->erred = true;
@@ -412,7 +414,9 @@ void engine_event(struct engine *engine, session_id id, const struct event *even
             verdict->delay_ns = judge_error_delay(&judging, is_error(event));
     }
     session->transfer = event->kind == EVENT_DATA && verdict->kind == VERDICT_CONTINUE;
-    session->heard = engine->now + verdict->delay_ns;
+    session->heard = engine->now + (verdict->delay_ns < ENGINE_DELAY_MAX_NS ? verdict->delay_ns : ENGINE_DELAY_MAX_NS);
+    if (verdict->kind == VERDICT_CONTINUE)
+        session->idle = false;
     session->over = judging.over;
     tally_set_scored(engine->current, number, judging.scored);
     if (judging.over && !over)
@@ -559,8 +563,13 @@ struct engine_totals engine_totals(const struct engine *engine)
 
 size_t engine_limits(const struct engine *engine, size_t from, struct limit_view *out, size_t room)
 {
-    static const enum limit_id others[] = {LIMIT_SERVICE_SESSIONS, LIMIT_LISTENER_SESSIONS, LIMIT_DENY, LIMIT_IDLE_TIME,
-                                           LIMIT_SCORE};
+    static const enum limit_id others[] = {LIMIT_SERVICE_SESSIONS,
+                                           LIMIT_LISTENER_SESSIONS,
+                                           LIMIT_DENY,
+                                           LIMIT_IDLE_TIME,
+                                           LIMIT_SCORE,
+                                           LIMIT_SESSION_TABLE,
+                                           LIMIT_TABLE};
     const size_t other_count = sizeof others / sizeof *others;
     const struct rules *rules = tally_rules(engine->current);
     size_t count = 0;

@@ -6,7 +6,8 @@
  * events with the same times and the same seed give the same verdicts.
  *
  * Threads: an engine is used by one thread at a time. Its owner holds one lock around each call, except for the calls
- * that say otherwise. No call walks more than ENGINE_BATCH records.
+ * that say otherwise. No call walks more than ENGINE_BATCH records, but that
+ * each key that is new to a full table may make it look at as many to find one that may go.
  *
  * Times: `now` is in nanoseconds on any monotonic clock, 0 or more. A clock that steps back does no harm: for windows,
  * bans, reputations and idle sessions time stands still until it has caught up, and the end of a crossing is delayed.
@@ -22,6 +23,9 @@
 
 /* A limit counts as over again when it has refused nobody for this long. */
 #define ENGINE_CROSSING_QUIET_NS (5 * INT64_C(1000000000))
+
+/* No delay is really longer: MTAs give up on a filter that takes 30 s. */
+#define ENGINE_DELAY_MAX_NS (29 * INT64_C(1000000000))
 
 struct engine;
 
@@ -153,7 +157,7 @@ size_t engine_counters(const struct engine *engine, size_t from, struct counter_
 
 /* What one limit has done since the engine was made; a reload keeps it. */
 struct limit_view {
-    char name[LIMIT_NAME_SIZE]; /* a numbered limit's, or deny, idle_time, score, service_sessions, listener_sessions */
+    char name[LIMIT_NAME_SIZE]; /* a numbered limit's, or service_sessions, deny, idle_time, table_size ... */
     uint64_t actions[ACTIONS];  /* events by what became of them */
     uint64_t bans;              /* begun, those of MODE_MONITOR not counted */
 };

@@ -42,12 +42,13 @@ static uint64_t word_at(const unsigned char *bytes)
            (uint64_t)bytes[4] << 32 | (uint64_t)bytes[5] << 40 | (uint64_t)bytes[6] << 48 | (uint64_t)bytes[7] << 56;
 }
 
-uint64_t hash_bytes(const uint64_t seed[2], const void *data, size_t size)
+/* Everything up to the end of the input. */
+static struct state take_in(const uint64_t seed[2], const void *data, size_t size, uint64_t variant)
 {
     const unsigned char *bytes = data;
     struct state s = {
         seed[0] ^ 0x736f6d6570736575U,
-        seed[1] ^ 0x646f72616e646f6dU,
+        seed[1] ^ 0x646f72616e646f6dU ^ variant,
         seed[0] ^ 0x6c7967656e657261U,
         seed[1] ^ 0x7465646279746573U,
     };
@@ -59,7 +60,24 @@ uint64_t hash_bytes(const uint64_t seed[2], const void *data, size_t size)
     for (size_t i = whole; i < size; i++)
         rest |= (uint64_t)bytes[i] << (8 * (i % 8));
     absorb(&s, rest);
+    return s;
+}
+
+uint64_t hash_bytes(const uint64_t seed[2], const void *data, size_t size)
+{
+    struct state s = take_in(seed, data, size, 0);
     s.v2 ^= 0xff;
     rounds(&s, 4);
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
+
+void hash_bytes_wide(const uint64_t seed[2], const void *data, size_t size, uint64_t out[2])
+{
+    struct state s = take_in(seed, data, size, 0xee);
+    s.v2 ^= 0xee;
+    rounds(&s, 4);
+    out[0] = s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+    s.v1 ^= 0xdd;
+    rounds(&s, 4);
+    out[1] = s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }

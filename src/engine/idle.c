@@ -22,6 +22,16 @@ bool judge_idle(struct judging *judging)
     return monitor;
 }
 
+/* Whether nothing has been heard of the session for longer than its idle_time. */
+static bool has_gone_silent(const struct engine *engine, uint32_t number)
+{
+    unsigned level_count;
+    const uint32_t *levels = tally_levels(engine->current, number, &level_count);
+    int64_t idle_time = rules_setting(tally_rules(engine->current), levels, level_count, SETTING_IDLE_TIME);
+
+    return idle_time > 0 && engine->now - engine->sessions[number].heard > idle_time;
+}
+
 size_t engine_idle_candidates(struct engine *engine, int64_t now, uint32_t *next, struct idle_candidate *out,
                               size_t room)
 {
@@ -81,6 +91,8 @@ void engine_idle(struct engine *engine, session_id id, int64_t now, struct verdi
         return;
     engine_advance(engine, now);
     uint32_t number = (uint32_t)(session - engine->sessions);
+    if (!has_gone_silent(engine, number))
+        return; /* it has spoken meanwhile */
     struct judging judging = {.engine = engine,
                               .rules = tally_rules(engine->current),
                               .event = &event,

@@ -13,92 +13,11 @@
 
 #include <string.h>
 
-/* The ban byte of a record: whose limit began it, and whether it is only monitored. */
-#define BAN_MONITORED 0x80
-#define BAN_SLOT(slot) ((uint8_t)(1 + (slot)))
-
-/* Tells the records of networks from those of the names that come from them. */
-#define NETWORK_GROUP UINT64_C(0x5aa5c33c0ff0)
-
-void verdict_begin(struct verdict *verdict)
-{
-    verdict->kind = VERDICT_CONTINUE;
-    verdict->speak_at = REFUSE_AT_HELO;
-    verdict->delay_ns = 0;
-    verdict->finding_count = 0;
-    verdict->findings[0].limit = LIMIT_NONE;
-}
-
-/* ---- records ---- */
-
-static void key_of_addr(const struct addr *addr, uint32_t key[4])
-{
-    key[0] = (uint32_t)(addr->hi >> 32);
-    key[1] = (uint32_t)addr->hi;
-    key[2] = (uint32_t)(addr->lo >> 32);
-    key[3] = (uint32_t)addr->lo;
-}
-
-void key_of_name(const struct engine *engine, const char *name, uint32_t key[4])
-{
-    const uint64_t other[2] = {~engine->seed[0], engine->seed[1]};
-    size_t length = strlen(name);
-    const uint64_t low = hash_bytes(engine->seed, name, length), high = hash_bytes(other, name, length) | 1;
-
-    memcpy(&key[0], &low, sizeof low);
-    memcpy(&key[2], &high, sizeof high);
-}
-
-void record_touch(struct record *record, uint64_t tick)
-{
-    uint64_t last = tick - table_age(record, tick);
-    for (unsigned i = 0; i < RECORD_WINDOWS; i++)
-        window_advance(&record->windows[i], last, tick);
-    record->last = (uint32_t)tick;
-}
-
-bool record_dead(void *context, const struct record *record, uint64_t tick)
-{
-    const struct engine *engine = context;
-    uint32_t steps = rules_reputation_steps(tally_rules(engine->current));
-    struct record copy = *record;
-
-    record_touch(&copy, tick);
-    for (unsigned i = 0; i < RECORD_WINDOWS; i++)
-        if (window_count(&copy.windows[i]) > 0)
-            return false;
-    if (steps == 0)
-        return true;
-    reputation_decay(&copy, steps, tick);
-    return copy.reputation == 0;
-}
-
-static struct record *record_find(const struct judging *judging, uint64_t group, const uint32_t key[4])
-{
-    uint32_t index = table_find(judging->engine->table, group, key);
-    return index == TABLE_NONE ? NULL : table_record(judging->engine->table, index);
-}
-
-static uint32_t record_obtain(struct engine *engine, uint64_t group, const uint32_t key[4], uint64_t tick)
-{
-    return table_obtain(engine->table, group, key, tick, record_dead, engine);
-}
-
-void client_history(struct engine *engine, const struct rules *rules, const struct addr *client, uint64_t tick,
-                    int points)
-{
-    uint32_t steps = rules_reputation_steps(rules), key[4];
-    struct prefix counted = rules_client(rules, client);
-
-    if (steps == 0 || client->family == ADDR_NONE)
-        return;
-    key_of_addr(&counted.addr, key);
-    uint32_t index = record_obtain(engine, rules_reputation_group(rules) ^ client->family, key, tick);
-    if (index == TABLE_NONE)
-        return;
-    record_touch(table_record(engine->table, index), tick);
-    reputation_add(table_record(engine->table, index), steps, tick, points);
-}
+/* The ban byte of a record: which of its limits began it, and how much that counts. */
+#define BAN_SLOT(ban) ((ban)&0x0f)
+#define BAN_RANK(ban) ((ban) >> 4)
+#define BAN(rank, slot) ((uint8_t)((rank) << 4 | (1 + (slot))))
+enum { RANK_MONITOR, RANK_SCORE, RANK_BLOCK };
 
 /* ---- whose counts ---- */
 
@@ -191,72 +110,16 @@ static void network_key(const struct judging *judging, const struct terms *terms
     bool ipv4 = judging->client.family == ADDR_IPV4;
     struct addr network =
         addr_cut(&judging->client, (unsigned)terms->value[ipv4 ? TERM_IPV4_PREFIX : TERM_IPV6_PREFIX]);
-    const uint64_t other[2] = {~judging->engine->seed[0], judging->engine->seed[1]};
-    uint64_t words[] = {0, 0, network.hi, network.lo, network.family};
+    uint64_t wide[2], words[] = {0, 0, network.hi, network.lo, network.family};
 
     memcpy(words, name, 2 * sizeof *words);
-    const uint64_t low = hash_bytes(judging->engine->seed, words, sizeof words),
-                   high = hash_bytes(other, words, sizeof words);
-    memcpy(&key[0], &low, sizeof low);
-    memcpy(&key[2], &high, sizeof high);
+    hash_bytes_wide(judging->engine->seed, words, sizeof words, wide);
+    memcpy(key, wide, sizeof wide);
 }
-
-/* ---- findings ---- */
 
 static int64_t ticks_to_ns(uint64_t ticks)
 {
     return (int64_t)(ticks << TICK_BITS);
-}
-
-static struct finding *add_finding(struct judging *judging, enum limit_id limit, const char *name, enum action action,
-                                   scope_id scope)
-{
-    struct verdict *verdict = judging->verdict;
-    unsigned place = verdict->finding_count;
-
-    judging->engine->totals[limit].actions[action]++;
-    /* The last place is the refusal's: whatever else there is, that is told. */
-    if (place == FINDINGS_MAX || (place == FINDINGS_MAX - 1 && action != ACTION_REFUSE))
-        return NULL;
-    verdict->finding_count++;
-    struct finding *finding = &verdict->findings[place];
-    finding->limit = limit;
-    strcpy(finding->name, name);
-    finding->action = action;
-    rules_scope_name(judging->rules, scope, finding->scope);
-    finding->client = (struct prefix){judging->client, (uint8_t)addr_width(&judging->client)};
-    finding->key[0] = '\0';
-    finding->count = finding->max = finding->points = 0;
-    finding->banned = finding->ban_began = false;
-    finding->ban_left_ns = 0;
-    return finding;
-}
-
-static void note_crossing(struct judging *judging, struct finding *finding, bool per_client)
-{
-    finding->crossing =
-        crossings_found(judging->engine->crossings, finding, per_client, &judging->client, judging->now);
-}
-
-static void refuse(struct judging *judging, const struct reply *form, const struct finding *finding, int64_t delay_ns)
-{
-    judging->verdict->kind = VERDICT_REFUSE;
-    judging->verdict->delay_ns = delay_ns;
-    reply_render(form, finding, &judging->verdict->reply);
-}
-
-void judge_found(struct judging *judging, enum limit_id limit, enum action action, scope_id scope, uint32_t count,
-                 uint32_t max, uint32_t points)
-{
-    struct finding *finding = add_finding(judging, limit, limit_name(limit), action, scope);
-    if (!finding)
-        return;
-    finding->count = count;
-    finding->max = max;
-    finding->points = points;
-    note_crossing(judging, finding, false);
-    if (action == ACTION_REFUSE)
-        refuse(judging, reply_of_limit(limit), finding, judging->disconnect_delay_ns);
 }
 
 /* ---- judging ---- */
@@ -273,8 +136,8 @@ void judge_begin(struct judging *judging)
     key_of_addr(&client.addr, judging->client_key);
     if (steps == 0 || judging->client.family == ADDR_NONE)
         return;
-    const struct record *record =
-        record_find(judging, rules_reputation_group(judging->rules) ^ judging->client.family, judging->client_key);
+    const struct record *record = record_find(
+        judging->engine, rules_reputation_group(judging->rules) ^ judging->client.family, judging->client_key);
     if (record)
         judging->reputation = reputation_of(record, steps, judging->tick);
 }
@@ -359,7 +222,7 @@ static uint32_t count_now(const struct judging *judging, const struct terms *ter
  * when it was seen, and its one window holds that one sight. */
 static bool network_known(const struct judging *judging, const struct taking *taking)
 {
-    const struct record *record = record_find(judging, taking->group ^ NETWORK_GROUP, taking->network);
+    const struct record *record = record_find(judging->engine, taking->group ^ NETWORK_GROUP, taking->network);
     if (!record)
         return false;
     struct window window = record->windows[0];
@@ -371,15 +234,15 @@ static bool network_known(const struct judging *judging, const struct taking *ta
 /* True while the record is banned by that limit, as far as the limit's mode can see. */
 static bool banned_by(const struct record *record, const struct terms *terms, uint64_t tick)
 {
-    if (!record || !table_banned(record, tick) || (record->ban & ~BAN_MONITORED) != BAN_SLOT(terms->slot))
+    if (!record || !table_banned(record, tick) || BAN_SLOT(record->ban) != BAN_SLOT(BAN(0, terms->slot)))
         return false;
-    return terms->mode == MODE_MONITOR || !(record->ban & BAN_MONITORED);
+    return terms->mode == MODE_MONITOR || BAN_RANK(record->ban) > RANK_MONITOR;
 }
 
 /* The crossing begins a ban of the key, unless a ban that counts for more is in force. */
 static bool begin_ban(struct judging *judging, const struct terms *terms, const struct taking *taking)
 {
-    bool monitored = terms->mode == MODE_MONITOR;
+    int rank = terms->mode == MODE_BLOCK ? RANK_BLOCK : terms->mode == MODE_SCORE ? RANK_SCORE : RANK_MONITOR;
     uint64_t until = judging->tick + ((uint64_t)terms->value[TERM_BAN] >> TICK_BITS) + 1;
     uint32_t index = record_obtain(judging->engine, taking->group, taking->key, judging->tick);
 
@@ -387,21 +250,27 @@ static bool begin_ban(struct judging *judging, const struct terms *terms, const 
         return false;
     struct record *record = table_record(judging->engine->table, index);
     record_touch(record, judging->tick);
-    if (table_banned(record, judging->tick)) {
-        bool real = !(record->ban & BAN_MONITORED);
-        if (real && (monitored || (int32_t)((uint32_t)until - record->ban_until) <= 0))
-            return false;
-        if (!real && monitored && (int32_t)((uint32_t)until - record->ban_until) <= 0)
-            return false;
-    }
-    record->ban = (uint8_t)(BAN_SLOT(terms->slot) | (monitored ? BAN_MONITORED : 0));
+    /* What counts for less gives way; of equals the one that ends later stays. */
+    if (table_banned(record, judging->tick) &&
+        (BAN_RANK(record->ban) > rank ||
+         (BAN_RANK(record->ban) == rank && (int32_t)((uint32_t)until - record->ban_until) <= 0)))
+        return false;
+    record->ban = BAN(rank, terms->slot);
     record->ban_until = (uint32_t)until;
-    if (!monitored) {
+    if (rank != RANK_MONITOR) {
         judging->engine->totals[LIMIT_NUMBERED + terms->number].bans++;
         if (terms->per == PER_CLIENT)
             client_history(judging->engine, judging->rules, &judging->client, judging->tick, POINTS_BAN);
     }
     return true;
+}
+
+/* Whether that refusal is the last word to the session: as the door has it (milter/door.h). */
+static bool ends_session(const struct event *event, const struct reply *reply)
+{
+    if (event->kind == EVENT_CONNECT || strcmp(reply->code, "421") == 0)
+        return true;
+    return reply->code[0] == '5' && (event->kind != EVENT_RCPT || event->rejected);
 }
 
 static bool answers_452(const struct judging *judging, const struct terms *terms)
@@ -434,13 +303,13 @@ static bool judge_over(struct judging *judging, const struct terms *terms, const
     }
     if (action == ACTION_MONITOR) {
         judging->over_now = true;
-        if (form->code[0] == '5' || strcmp(form->code, "421") == 0 || judging->event->kind == EVENT_CONNECT)
+        if (ends_session(judging->event, form))
             would_end(judging);
     }
     if (action == ACTION_REFUSE)
         judging->client_blamed = terms->per == PER_SESSION || terms->per == PER_MESSAGE || per_client;
 
-    struct finding *finding = add_finding(judging, LIMIT_NUMBERED + terms->number,
+    struct finding *finding = finding_add(judging, LIMIT_NUMBERED + terms->number,
                                           rules_limit_name(judging->rules, terms->number), action, terms->scope);
     if (!finding)
         return action != ACTION_REFUSE;
@@ -456,12 +325,12 @@ static bool judge_over(struct judging *judging, const struct terms *terms, const
     finding->ban_began = began;
     if (finding->banned)
         finding->ban_left_ns = ticks_to_ns((uint32_t)(ban_until - (uint32_t)judging->tick));
-    note_crossing(judging, finding, per_client);
+    finding_cross(judging, finding, per_client);
     if (action != ACTION_REFUSE)
         return true;
-    refuse(judging, form, finding,
-           terms->value[TERM_DISCONNECT_DELAY] != TERM_UNSET ? terms->value[TERM_DISCONNECT_DELAY]
-                                                             : judging->disconnect_delay_ns);
+    finding_refuse(judging, form, finding,
+                   terms->value[TERM_DISCONNECT_DELAY] != TERM_UNSET ? terms->value[TERM_DISCONNECT_DELAY]
+                                                                     : judging->disconnect_delay_ns);
     return false;
 }
 
@@ -471,9 +340,9 @@ static bool judge_limit(struct judging *judging, const struct terms *terms)
     const struct event *event = judging->event;
     bool counts = counts_event(judging, terms);
     /* The MTA has refused a rejected recipient itself: that is an error, and else only counted. */
-    bool judges = counts && !(event->rejected && terms->count != COUNT_ERRORS);
-    bool bans = terms->value[TERM_BAN] > 0 && limit_can_ban(terms->per) &&
-                (judges || limit_ban_events(terms->per) >> event->kind & 1);
+    bool speaks = !event->rejected || terms->count == COUNT_ERRORS, judges = counts && speaks;
+    bool bans = terms->value[TERM_BAN] > 0 && limit_can_ban(terms->per) && speaks &&
+                (counts || limit_ban_events(terms->per) >> event->kind & 1);
     struct taking *taking = &judging->takings[judging->taking_count];
 
     if ((!counts && !bans) || (terms->mode == MODE_MONITOR && (judging->over || judging->over_now)) ||
@@ -500,9 +369,9 @@ static bool judge_limit(struct judging *judging, const struct terms *terms)
     struct record *record = NULL;
     if (limit_has_window(terms->count, terms->per)) {
         taking->shape = window_shape((uint64_t)terms->value[TERM_WINDOW], terms->largest);
-        record = record_find(judging, taking->group, taking->key);
+        record = record_find(judging->engine, taking->group, taking->key);
     } else if (bans) {
-        record = record_find(judging, taking->group, taking->key);
+        record = record_find(judging->engine, taking->group, taking->key);
     }
     if (record)
         record_touch(record, judging->tick);
@@ -534,99 +403,6 @@ bool judge_limits(struct judging *judging)
             return false;
     }
     return true;
-}
-
-/* ---- counting ---- */
-
-static void tell_untracked(struct judging *judging, const struct taking *taking)
-{
-    struct table_totals totals = table_totals(judging->engine->table);
-    struct finding *finding =
-        add_finding(judging, LIMIT_TABLE, limit_name(LIMIT_TABLE), ACTION_UNTRACKED, taking->scope);
-    if (!finding)
-        return;
-    finding->count = totals.used;
-    finding->max = totals.room;
-    note_crossing(judging, finding, false);
-}
-
-/* The session holds the record of its client. */
-static void pin(struct judging *judging, uint32_t index)
-{
-    struct session *session = judging->session;
-    for (unsigned i = 0; i < SESSION_PINS; i++) {
-        if (session->pins[i] == index + 1)
-            return;
-        if (session->pins[i] == 0) {
-            session->pins[i] = index + 1;
-            table_pin(judging->engine->table, index);
-            return;
-        }
-    }
-}
-
-/* Notes that the network was seen now. When the one sight before is in the window of the name, it is taken out of it;
- * false when there is no room to note it. */
-static bool take_network(struct judging *judging, const struct taking *taking, struct window *names)
-{
-    struct engine *engine = judging->engine;
-    uint32_t index = record_obtain(engine, taking->group ^ NETWORK_GROUP, taking->network, judging->tick);
-
-    if (index == TABLE_NONE)
-        return false;
-    struct record *network = table_record(engine->table, index);
-    uint64_t then = judging->tick - table_age(network, judging->tick);
-    struct window *sight = &network->windows[0];
-    bool moved = taking->seen && window_move(names, then, judging->tick);
-    *sight = (struct window){.shape = 0};
-    window_open(sight, taking->shape, judging->tick);
-    window_add(sight);
-    network->last = (uint32_t)judging->tick;
-    if (!moved)
-        window_add(names);
-    return true;
-}
-
-static void take_window(struct judging *judging, const struct taking *taking)
-{
-    struct engine *engine = judging->engine;
-    uint32_t index = record_obtain(engine, taking->group, taking->key, judging->tick);
-
-    if (index == TABLE_NONE) {
-        tell_untracked(judging, taking);
-        return;
-    }
-    struct record *record = table_record(engine->table, index);
-    struct window *window = &record->windows[taking->slot];
-    record_touch(record, judging->tick);
-    window_open(window, taking->shape, judging->tick);
-    if (taking->count != COUNT_NETWORKS) {
-        window_add(window);
-    } else {
-        /* Obtaining the network's record must not evict the name's. */
-        table_pin(engine->table, index);
-        if (!take_network(judging, taking, window))
-            tell_untracked(judging, taking);
-        table_unpin(engine->table, index);
-    }
-    if (taking->per_client)
-        pin(judging, index);
-}
-
-void judge_commit(struct judging *judging)
-{
-    for (unsigned i = 0; i < judging->taking_count; i++) {
-        const struct taking *taking = &judging->takings[i];
-        if (taking->monitored && judging->over_now)
-            continue;
-        if (taking->count == COUNT_SESSIONS) {
-            struct slot_key key = {.group = taking->group};
-            memcpy(key.key, taking->key, sizeof key.key);
-            tally_take_slot(judging->engine->current, judging->number, taking->session_index, &key);
-        } else {
-            take_window(judging, taking);
-        }
-    }
 }
 
 int64_t judge_error_delay(const struct judging *judging, bool was_error)

@@ -136,11 +136,14 @@ void rules_set_term(struct rules_builder *builder, limit_block_id block, enum li
 /* Its reply, copied. In the text {client}, {limit}, {count} and {max} stand for what they say. */
 void rules_set_reply(struct rules_builder *builder, limit_block_id block, const struct reply *reply);
 
-/* Other maxima for some keys: clients of a prefix; or a name in normal form (mail/names.h), that is an address
- * ("a@b"), a user, or a domain with its subdomains. A key that is given twice keeps the last. */
+/* Other maxima for some keys: clients of a prefix; a name in normal form (mail/names.h), that is an address ("a@b") or
+ * a domain with its subdomains; a user. A key that is given twice keeps the last. */
 void rules_add_key_prefix(struct rules_builder *builder, limit_block_id block, const struct prefix *prefix,
                           const struct limit_maxima *maxima);
 void rules_add_key_name(struct rules_builder *builder, limit_block_id block, const char *name,
+                        const struct limit_maxima *maxima);
+
+void rules_add_key_user(struct rules_builder *builder, limit_block_id block, const char *name,
                         const struct limit_maxima *maxima);
 
 /* Whom the limit spares. Unlike keys, the list of an inner block takes the place of an outer block's; an empty one does
@@ -148,6 +151,7 @@ void rules_add_key_name(struct rules_builder *builder, limit_block_id block, con
 void rules_set_except(struct rules_builder *builder, limit_block_id block);
 void rules_add_except_prefix(struct rules_builder *builder, limit_block_id block, const struct prefix *prefix);
 void rules_add_except_name(struct rules_builder *builder, limit_block_id block, const char *name);
+void rules_add_except_user(struct rules_builder *builder, limit_block_id block, const char *name);
 
 /* ---- what holds for the whole service ---- */
 

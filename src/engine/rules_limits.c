@@ -160,6 +160,13 @@ void rules_add_key_name(struct rules_builder *builder, limit_block_id id, const 
         add_entry(builder, &block->keys, NULL, name, maxima);
 }
 
+void rules_add_key_user(struct rules_builder *builder, limit_block_id id, const char *name,
+                        const struct limit_maxima *maxima)
+{
+    char marked[USER_KEY_SIZE];
+    rules_add_key_name(builder, id, user_key(name, marked), maxima);
+}
+
 void rules_set_except(struct rules_builder *builder, limit_block_id id)
 {
     struct builder_block *block = find_block(builder, id);
@@ -181,6 +188,12 @@ void rules_add_except_name(struct rules_builder *builder, limit_block_id id, con
     rules_set_except(builder, id);
     if (block)
         add_entry(builder, &block->except, NULL, name, NULL);
+}
+
+void rules_add_except_user(struct rules_builder *builder, limit_block_id id, const char *name)
+{
+    char marked[USER_KEY_SIZE];
+    rules_add_except_name(builder, id, user_key(name, marked));
 }
 
 void rules_set_monitor(struct rules_builder *builder, bool monitor)
@@ -300,7 +313,7 @@ static size_t keyset_bytes(const struct keyset *set)
                : 0;
 }
 
-/* Whose counters: the same as long as the scope's name, the per and, of limits that are not built in, the limit's name
+/* Whose counters: the same as long as the scope's name, the per and, of limits that are not built in, name and count
  * stay, so records outlive a change of rules. 48 bits of a hash without a secret: the names are the administrator's. */
 static uint64_t group_of(const struct rules *rules, const struct limit_block *block)
 {
@@ -310,7 +323,8 @@ static uint64_t group_of(const struct rules *rules, const struct limit_block *bl
     const char *name = block->limit < LIMITS_BUILTIN ? "" : kind->name;
 
     rules_scope_name(rules, block->scope, scope);
-    const uint64_t words[] = {hash_bytes(seed, scope, strlen(scope)), kind->per, hash_bytes(seed, name, strlen(name))};
+    const uint64_t words[] = {hash_bytes(seed, scope, strlen(scope)), kind->per, hash_bytes(seed, name, strlen(name)),
+                              block->limit < LIMITS_BUILTIN ? (uint64_t)COUNT_KINDS : (uint64_t)kind->count};
     return hash_bytes(seed, words, sizeof words) >> 16;
 }
 

@@ -4,6 +4,8 @@
 #ifndef ENGINE_SCOPE_H
 #define ENGINE_SCOPE_H
 
+#include <string.h>
+
 #include "event.h"
 #include "lpm.h"
 #include "nameset.h"
@@ -20,6 +22,16 @@ struct settings {
     uint64_t limited;       /* bit n: limit n has a block here */
     limit_block_id *blocks; /* by limit, RULES_NO_BLOCK for none; NULL: no limit has one */
 };
+
+/* In a keyset a user's name begins with a blank, which no name in normal form has: an address that looks like a user's
+ * name is no user. Returns `out`. */
+#define USER_KEY_SIZE (KEY_TEXT_SIZE + 1)
+static inline const char *user_key(const char *user, char out[USER_KEY_SIZE])
+{
+    out[0] = ' ';
+    out[1] = '\0';
+    return strncat(out, user, KEY_TEXT_SIZE - 1);
+}
 
 /* Keys of a limit with maxima of their own. */
 struct keyset {

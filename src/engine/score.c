@@ -47,16 +47,19 @@ bool judge_score(struct judging *judging)
 {
     int64_t most = rules_setting(judging->rules, judging->levels, judging->level_count, SETTING_SCORE_REFUSE);
     struct scoring scoring = {.text = NULL};
+    bool monitor = rules_monitor(judging->rules);
 
-    if (most == 0 || judging->scored == 0 || rules_monitor(judging->rules))
+    if (most == 0 || judging->scored == 0 || (monitor && judging->over))
         return true;
     add_all(&scoring, judging->rules, judging->levels, judging->level_count, judging->scored);
     if (scoring.sum < (uint64_t)most)
         return true;
     scope_id scope = rules_setting_scope(judging->rules, judging->levels, judging->level_count, SETTING_SCORE_REFUSE);
-    judge_found(judging, LIMIT_SCORE, ACTION_REFUSE, scope,
+    judge_found(judging, LIMIT_SCORE, monitor ? ACTION_MONITOR : ACTION_REFUSE, scope,
                 scoring.sum < UINT32_MAX ? (uint32_t)scoring.sum : UINT32_MAX, (uint32_t)most, 0);
-    return false;
+    if (monitor)
+        judging->over = judging->over_now = true;
+    return monitor;
 }
 
 bool engine_score(const struct engine *engine, session_id id, char out[SCORE_TEXT_SIZE])
@@ -71,7 +74,7 @@ bool engine_score(const struct engine *engine, session_id id, char out[SCORE_TEX
     uint32_t number = (uint32_t)(session - engine->sessions);
     uint64_t scored = tally_scored(engine->current, number);
     const uint32_t *levels = tally_levels(engine->current, number, &level_count);
-    if (scored == 0)
+    if (scored == 0 || rules_monitor(tally_rules(engine->current))) /* a dry run leaves the mail alone */
         return false;
     add_all(&scoring, tally_rules(engine->current), levels, level_count, scored);
     if (list[0] == '\0') /* the rules have none of them any more */

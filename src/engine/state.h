@@ -1,5 +1,5 @@
 /*
- * state.h: what the engine knows. For engine.c, judge.c and idle.c alone.
+ * state.h: what the engine knows, and what its files share. For those of the engine that judge, count and remember.
  */
 #ifndef ENGINE_STATE_H
 #define ENGINE_STATE_H
@@ -130,16 +130,32 @@ int64_t judge_error_delay(const struct judging *judging, bool was_error);
 void judge_found(struct judging *judging, enum limit_id limit, enum action action, scope_id scope, uint32_t count,
                  uint32_t max, uint32_t points);
 
+/* findings.c. A finding to be filled in, NULL when there is no room to tell it; then whether it is the first of its
+ * kind; then, when it refuses, what is said. */
+struct finding *finding_add(struct judging *judging, enum limit_id limit, const char *name, enum action action,
+                            scope_id scope);
+void finding_cross(struct judging *judging, struct finding *finding, bool per_client);
+void finding_refuse(struct judging *judging, const struct reply *form, const struct finding *finding, int64_t delay_ns);
+
 /* The client's history gets points. */
 void client_history(struct engine *engine, const struct rules *rules, const struct addr *client, uint64_t tick,
                     int points);
 
-/* The key of a name under the engine's seed; never all 0. */
+/* Tells the records of networks from those of the names that come from them. */
+#define NETWORK_GROUP UINT64_C(0x5aa5c33c0ff0)
+
+/* records.c. The key of an address; of a name under the engine's seed; never all 0. */
+void key_of_addr(const struct addr *addr, uint32_t key[4]);
 void key_of_name(const struct engine *engine, const char *name, uint32_t key[4]);
+
+/* The record of a key, NULL when there is none; its index, made when there was none, TABLE_NONE when there is no room.
+ * The latter may evict any record that no session holds. */
+struct record *record_find(const struct engine *engine, uint64_t group, const uint32_t key[4]);
+uint32_t record_obtain(struct engine *engine, uint64_t group, const uint32_t key[4], uint64_t tick);
 
 /* Everything of the record as it is at `tick`. */
 void record_touch(struct record *record, uint64_t tick);
-bool record_dead(void *engine, const struct record *record, uint64_t tick);
+bool record_dead(void *engine, struct record *record, uint64_t tick);
 
 static inline uint64_t engine_tick(const struct engine *engine)
 {

@@ -120,7 +120,7 @@ static bool evict(struct table *table, uint64_t now, table_dead *dead, void *con
 
     for (uint32_t passed = 0; passed < most && looked < TABLE_LOOK; passed++) {
         uint32_t index = table->hand;
-        const struct record *record = &table->records[index];
+        struct record *record = &table->records[index];
         table->hand = index + 1 < table->room ? index + 1 : 0;
         if (!may_go(record, now))
             continue;

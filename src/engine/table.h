@@ -49,8 +49,9 @@ _Static_assert(sizeof(struct record) == 92 && _Alignof(struct record) == 4, "96 
 
 struct table;
 
-/* Says whether nothing of a record matters any more. It is asked only of records that are neither pinned nor banned. */
-typedef bool table_dead(void *context, const struct record *record, uint64_t now);
+/* Says whether nothing of a record matters any more. It is asked only of records that are neither pinned nor banned,
+ * and may bring what it keeps there up to now. */
+typedef bool table_dead(void *context, struct record *record, uint64_t now);
 
 /* A table for `room` records, 1 to TABLE_ROOM_MAX, keyed by the seed. NULL when memory is short. */
 struct table *table_new(uint32_t room, const uint64_t seed[2]);

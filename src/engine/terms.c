@@ -19,6 +19,7 @@ bool rules_terms(const struct rules *rules, const uint32_t *levels, unsigned lev
     const struct limit_kind *kind = &rules->limits[limit];
     uint32_t missing = (1u << LIMIT_TERMS) - 1;
 
+    memcpy(out->value, defaults, sizeof out->value);
     out->block_count = 0;
     out->reply = NULL;
     out->except = NULL;
@@ -46,10 +47,6 @@ bool rules_terms(const struct rules *rules, const uint32_t *levels, unsigned lev
     }
     if (out->block_count == 0)
         return false;
-    for (; missing != 0; missing &= missing - 1) {
-        unsigned term = (unsigned)__builtin_ctz(missing);
-        out->value[term] = defaults[term];
-    }
     for (unsigned term = TERM_MAX; term <= TERM_MAX_AUTHENTICATED; term++)
         if (out->value[term] > out->largest)
             out->largest = (uint32_t)out->value[term];
@@ -58,7 +55,7 @@ bool rules_terms(const struct rules *rules, const uint32_t *levels, unsigned lev
     out->per = kind->per;
     out->slot = kind->slot;
     out->mode = (enum limit_mode)out->value[TERM_MODE];
-    if (rules->monitor && out->mode != MODE_OFF)
+    if (rules->monitor && out->mode == MODE_BLOCK)
         out->mode = MODE_MONITOR;
     out->scope = out->blocks[0]->scope;
     out->group = out->blocks[0]->group;
@@ -70,8 +67,9 @@ static const struct limit_maxima *keyset_find(const struct keyset *set, const st
 {
     uint32_t found = NAMESET_NONE;
 
+    char user[USER_KEY_SIZE];
     if (subject->user && subject->user[0])
-        found = nameset_exact(set->names, subject->user);
+        found = nameset_exact(set->names, user_key(subject->user, user));
     if (found == NAMESET_NONE && subject->name && strchr(subject->name, '@'))
         found = nameset_exact(set->names, subject->name);
     if (found == NAMESET_NONE) {
@@ -173,7 +171,7 @@ enum list_answer rules_list_names(const struct rules *rules, const char *sender,
 enum limit_mode rules_deny_mode(const struct rules *rules)
 {
     enum limit_mode mode = rules->lists.deny_mode;
-    return rules->monitor && mode != MODE_OFF ? MODE_MONITOR : mode;
+    return rules->monitor && mode == MODE_BLOCK ? MODE_MONITOR : mode;
 }
 
 uint32_t rules_deny_points(const struct rules *rules)
@@ -220,6 +218,10 @@ static void add_needs(const struct rules *rules, const struct limit_block *block
     needs->helo = needs->helo || events >> EVENT_HELO & 1 || kind->per == PER_HELO;
     needs->mail = needs->mail || events >> EVENT_MAIL & 1 || kind->per == PER_USER || kind->per == PER_SENDER ||
                   kind->per == PER_SENDER_DOMAIN || kind->per == PER_MESSAGE;
+    /* Who authenticated is said at MAIL. */
+    if ((block->set >> TERM_MAX_AUTHENTICATED & 1 || block->keys || block->except) &&
+        events & (1u << EVENT_RCPT | 1u << EVENT_UNKNOWN))
+        needs->mail = true;
     needs->rcpt = needs->rcpt || events >> EVENT_RCPT & 1;
     needs->unknown = needs->unknown || events >> EVENT_UNKNOWN & 1;
     needs->rejected =

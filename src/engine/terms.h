@@ -16,7 +16,7 @@ struct terms {
     limit_number number;
     enum limit_count count;
     enum limit_per per;
-    enum limit_mode mode;        /* MODE_BLOCK and MODE_SCORE become MODE_MONITOR where everything is only monitored */
+    enum limit_mode mode;        /* MODE_BLOCK becomes MODE_MONITOR where everything is only monitored */
     scope_id scope;              /* of the counter: the innermost block's */
     uint64_t group;              /* of its records */
     uint8_t slot;                /* the record's window, or RECORD_WINDOWS for a limit without one */

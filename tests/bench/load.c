@@ -121,8 +121,8 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-/* How many digits a number in a name has at least: `most` where names are as long as they may be, that is 255 in all and
- * 63 in each label of a registered domain. */
+/* How many digits a number in a name has at least: `most` where names are as long as they may be, 255 in all and 63 in
+ * each label of a registered domain. */
 static int digits(int most)
 {
     return options.long_names ? most : 1;

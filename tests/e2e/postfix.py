@@ -27,7 +27,8 @@ transport_maps = inline:{{ {{ read@test.example = read: }} }}
 alias_maps =
 alias_database =
 smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
-smtpd_recipient_restrictions = check_recipient_access inline:{{ {{ nobody-here@test.example = 550 5.1.1 Unknown user }} }}
+smtpd_recipient_restrictions =
+    check_recipient_access inline:{{ {{ nobody-here@test.example = 550 5.1.1 Unknown user }} }}
 smtpd_peername_lookup = no
 smtpd_authorized_xclient_hosts = 127.0.0.0/8
 smtpd_client_connection_count_limit = 0

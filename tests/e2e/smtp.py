@@ -216,8 +216,8 @@ def greeted(port, source="127.0.0.1", host=None):
 
 
 def proxied(port, address="[UNAVAILABLE]", name="[UNAVAILABLE]", login=None):
-    """The same, of a client that stands behind a proxy (Postfix's XCLIENT): any address, with or without a verified host
-    name, authenticated or not. The proxy itself, 127.0.0.1, has a session before."""
+    """The same, of a client behind a proxy (Postfix's XCLIENT): any address, with or without a verified host name,
+    authenticated or not. The proxy itself, 127.0.0.1, has a session before."""
     client = greeted(port)
     said = f"IPV6:{address}" if ":" in address else address
     client.expect(f"XCLIENT ADDR={said} NAME={name}" + (f" LOGIN={login}" if login else ""), "220")

@@ -231,7 +231,9 @@ def test_assp_exempt_users(postfix, gate):
 
 def test_assp_except_in_a_limit(postfix, gate):
     """Addresses, networks, domains with their subdomains, users: from one limit, not from others."""
-    gate("""limit client_connections { max = 1  window = 1h  except = { "192.0.2.1", "198.51.100.0/24", "big.example" } }
+    gate("""limit client_connections {
+            max = 1  window = 1h  except = { "192.0.2.1", "198.51.100.0/24", "big.example" }
+        }
         limit session_messages { max = 1  except = { "joe" } }""")
     for address, name in (("192.0.2.1", "[UNAVAILABLE]"), ("198.51.100.7", "[UNAVAILABLE]"),
                           ("203.0.113.1", "mx7.big.example")):
@@ -246,7 +248,8 @@ def test_assp_except_in_a_limit(postfix, gate):
 
 
 @pytest.mark.parametrize("line,said", [
-    ("554 5.7.1 Go away, {client}: {count} of {max} in {limit}.", "554 5.7.1 Go away, 127.0.0.1: 1 of 1 in client_sessions."),
+    ("554 5.7.1 Go away, {client}: {count} of {max} in {limit}.",
+     "554 5.7.1 Go away, 127.0.0.1: 1 of 1 in client_sessions."),
     ("550 100% full", "550 5.7.1 100% full")], ids=["554", "550"])
 def test_assp_reply(mta, gate, line, said):
     """A permanent refusal for those who want it. The MTA does not hang up after it, so every command is refused. To an

@@ -18,8 +18,8 @@ OBSERVED = """log_refusals = yes
 
 
 def test_idle_sessions_are_refused_at_their_next_command(mta, gate):
-    """Whatever it is, and wherever in the session: who never said a word, who is between MAIL and DATA, who pauses between
-    messages. Who speaks in time stays, also if it says nothing but NOOP, of which the kernel knows and no filter."""
+    """Whatever it is, and wherever in the session: who never said a word, who is between MAIL and DATA, who pauses
+    between messages. Who speaks in time stays, also if it says only NOOP, of which the kernel knows and no filter."""
     daemon = gate(OBSERVED)
     lines = ["MAIL FROM:<a@client.example>", "XYZZY", "RCPT TO:<daemon@test.example>", "DATA"]
     if mta.kind == "postfix":  # Sendmail hangs up without a word when a HELO that is not the first is refused with 421
@@ -48,8 +48,8 @@ def test_idle_sessions_are_refused_at_their_next_command(mta, gate):
 
 
 def test_disconnect_frees_the_slot_of_a_stuck_session(mta, gate):
-    """The kernel ends the connection and the MTA cleans up: the slots are free, without the clients having done anything.
-    Who says NOOP keeps its own."""
+    """The kernel ends the connection and the MTA cleans up: the slots are free, without the clients having done
+    anything. Who says NOOP keeps its own."""
     daemon = gate("service_sessions = 4\nidle_time = 2s\nidle_action = disconnect")
     lively = enter(mta.port, "127.0.0.9")
     stuck = [greeted(mta.port, "127.0.0.1"), enter(mta.port, "127.0.0.2"), enter(mta.port, "127.0.0.3")]
@@ -96,8 +96,8 @@ def test_monitor_ends_nobody(postfix, gate):
 def test_without_the_capability_the_next_command_is_refused(postfix, gate, monkeypatch, directory):
     """Said once, at the start, and not again by a reload."""
     program = directory / "tidegated-without-capability"
-    program.write_text(f"#!/bin/sh\nexec setpriv --bounding-set=-net_admin --inh-caps=-net_admin {daemon_module.BINARY} "
-                       '"$@"\n')
+    program.write_text("#!/bin/sh\nexec setpriv --bounding-set=-net_admin --inh-caps=-net_admin "
+                       f'"{daemon_module.BINARY}" "$@"\n')
     program.chmod(0o755)
     monkeypatch.setattr(daemon_module, "BINARY", program)
     daemon = gate("idle_time = 1s\nidle_action = disconnect")

@@ -3,7 +3,7 @@ import pytest
 
 from milterside import Recorder
 from sandbox import free_port, wait_until
-from smtp import (CONNECTION_RATE, MESSAGE_RATE, NETWORKS, RECIPIENT_RATE, RECIPIENTS, Client, enter, enter_proxied, fill,
+from smtp import (CONNECTION_RATE, MESSAGE_RATE, NETWORKS, RECIPIENT_RATE, RECIPIENTS, enter, enter_proxied, fill,
                   greeted, proxied, refused)
 
 
@@ -31,7 +31,8 @@ def test_limit_counts_in_the_scope_of_its_block(mta, gate):
 
 
 def test_limit_terms_fall_back_singly(postfix, gate):
-    """What the listen says, else the listener, the pathway, the service; the keys of the innermost block that has one."""
+    """What the listen says, else the listener, the pathway, the service; of keys, those of the innermost block that
+    fit."""
     gate("""limit session_recipients { max = 4  reply = "450 4.5.3 Outer {max}"  key "192.0.2.0/24" { max = 1 } }
         limit session_messages { max = 1  mode = off }
         pathway "in" { limit session_recipients { max = 3 } }
@@ -41,9 +42,10 @@ def test_limit_terms_fall_back_singly(postfix, gate):
             listen ":%d" { limit session_recipients { max = 2  key "192.0.2.128/25" { max = 3 } } }
             listen ":%d" { limit session_messages { max = 2 } }
         }""" % (postfix.port, postfix.port2))
-    for port, address, recipients, messages in ((postfix.port, "198.51.100.1", 2, 1), (postfix.port, "192.0.2.1", 1, 1),
-                                                (postfix.port, "192.0.2.129", 3, 1),
-                                                (postfix.port2, "198.51.100.1", 3, 2), (postfix.port2, "192.0.2.129", 1, 2)):
+    for port, address, recipients, messages in (
+            (postfix.port, "198.51.100.1", 2, 1), (postfix.port, "192.0.2.1", 1, 1),
+            (postfix.port, "192.0.2.129", 3, 1), (postfix.port2, "198.51.100.1", 3, 2),
+            (postfix.port2, "192.0.2.129", 1, 2)):
         client = enter_proxied(port, address)
         client.mail()
         client.rcpt(*["root@test.example"] * recipients)
@@ -316,9 +318,8 @@ def test_client_behind_a_proxy_is_counted_by_its_own_address(postfix, gate):
     proxied(postfix.port, "2001:db8:9::3").expect_refusal(refusal=CONNECTION_RATE)
     for address, login in (("198.51.100.1", "Joe"), ("198.51.100.2", "Joe")):
         enter_proxied(postfix.port, address, login=login).send_message()
-    client = enter_proxied(postfix.port, "198.51.100.3", login="Joe")
-    client.expect_refusal("MAIL FROM:<a@client.example>", MESSAGE_RATE)
-    assert isinstance(client, Client)
+    joe = enter_proxied(postfix.port, "198.51.100.3", login="Joe")
+    joe.expect_refusal("MAIL FROM:<a@client.example>", MESSAGE_RATE)
 
 
 def test_table_is_bounded(mta, gate):

@@ -78,8 +78,8 @@ def test_longest_prefix_of_both_wins(mta, gate, directory):
 
 
 def test_deny_of_senders_and_users(postfix, gate, directory):
-    """What a file may hold: clients, sender domains with their subdomains, senders, users. Of a sender's entries the most
-    specific one counts, and a deny of the user outdoes an exempt of the sender."""
+    """What a file may hold: clients, sender domains with their subdomains, senders, users. Of a sender's entries the
+    most specific one counts, and a deny of the user outdoes an exempt of the sender."""
     (directory / "deny.list").write_text("spam.example\nann@mixed.example  # her alone\nuser:mallory\n")
     gate("""deny { file = "deny.list" }
         exempt { senders = { "good@spam.example" }  domains = { "friend.example" }  users = { "joe" } }

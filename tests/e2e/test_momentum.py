@@ -1,6 +1,5 @@
 """Momentum's session limits, row by row: Listener_Sessions, Service_Sessions, Idle_Time and their like."""
-from sandbox import SERVER_IPV6, client_ipv6
-from smtp import (IDLE, MESSAGE_RATE, RECIPIENTS, enter, enter_soon, fill, greeted, refused)
+from smtp import IDLE, MESSAGE_RATE, RECIPIENTS, enter, enter_soon, fill, greeted, refused
 
 
 def test_momentum_listener_sessions(mta, gate):
@@ -36,7 +35,7 @@ def test_momentum_service_sessions(mta, gate):
 
 
 def test_momentum_slot(mta, gate):
-    """Held from connect to close, by the silent too; who finds none reads the line, whoever it is, until one is free."""
+    """Held from connect to close, by the silent too; who finds none reads the line, whoever it is."""
     gate("Service_Sessions = 2")
     silent = greeted(mta.port, "127.0.0.1")
     enter(mta.port, "127.0.0.2")

@@ -7,8 +7,8 @@ from smtp import (CONNECTION_RATE, ERRORS, MESSAGE_RATE, RECIPIENT_RATE, RECIPIE
 
 
 def test_postfix_process_limit(mta, gate):
-    """In all, and for one service of master.cf: there a port, here a listener. Only that who is one too many reads so
-    instead of waiting for a process."""
+    """In all, and for one service of master.cf, which is a port there and a listener here. Who is one too many is told
+    so instead of waiting for a process."""
     gate(f"""service_sessions = 5
         listener {{ listener_sessions = 2  listen ":{mta.port}" {{}} }}
         listener {{ listen ":{mta.port2}" {{}} }}""")
@@ -28,8 +28,8 @@ def waited(client, line, code):
 
 
 def test_postfix_error_delays(mta, gate):
-    """A pause before the reply to an error; past soft a pause of as many seconds as there were errors, before each reply;
-    past max the end. Who makes no errors waits for nothing."""
+    """A pause before the reply to an error; past soft a pause of as many seconds as there were errors, before each
+    reply; past max the end. Who makes no errors waits for nothing."""
     gate("limit session_errors { max = 3  soft = 1  error_delay = 1s }")
     other = enter(mta.port, "127.0.0.2")
     client = enter(mta.port, "127.0.0.1")

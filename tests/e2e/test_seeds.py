@@ -1,5 +1,5 @@
-"""Every row of seeds.py names tests that exist and run on Postfix, or says why there are none. Where SEEDS names the list
-that seeds.py was made from, no row of it may be missing, and none may be left over."""
+"""Every row of seeds.py names tests that exist and run on Postfix, or says why there are none. Where SEEDS names the
+list that seeds.py was made from, no row of it may be missing, and none may be left over."""
 import ast
 import os
 import pathlib

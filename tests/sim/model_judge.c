@@ -16,7 +16,8 @@ static bool judge_lists(struct judgement *judgement, bool *spared)
         event->kind == EVENT_CONNECT
             ? model_list_client(&model->rules, &session->facts.client)
             : model_list_names(&model->rules, text_or_empty(event->sender), text_or_empty(event->user));
-    const bool monitor = model->rules.monitor || model->rules.deny_mode == MODE_MONITOR;
+    const bool monitor = model->rules.deny_mode == MODE_MONITOR ||
+                         (model->rules.monitor && model->rules.deny_mode == MODE_BLOCK);
 
     *spared = listed == LISTED_TO_SPARE;
     if (listed != LISTED_TO_DENY)
@@ -92,11 +93,13 @@ static bool judge_score(struct judgement *judgement)
         if (session->scored[model->kinds[i]] && model_terms_of(model, &session->chain, model->kinds[i], &terms))
             sum += terms.value[TERM_POINTS];
     }
-    if (most == 0 || !any || sum < most || model->rules.monitor)
+    if (most == 0 || !any || sum < most || (model->rules.monitor && session->over))
         return true;
-    judgement_find_whole(judgement, LIMIT_SCORE, ACTION_REFUSE, session->chain.score_scope, (uint32_t)sum,
+    judgement_find_whole(judgement, LIMIT_SCORE, model->rules.monitor ? ACTION_MONITOR : ACTION_REFUSE, session->chain.score_scope, (uint32_t)sum,
                          (uint32_t)most, 0);
-    return false;
+    if (model->rules.monitor)
+        judgement->session->over = judgement->over_now = true;
+    return model->rules.monitor;
 }
 
 void model_score(const struct model *model, const struct model_session *session, char out[SCORE_TEXT_SIZE])
@@ -106,6 +109,9 @@ void model_score(const struct model *model, const struct model_session *session,
     int64_t sum = 0;
     struct model_terms terms;
 
+    out[0] = '\0';
+    if (model->rules.monitor)
+        return; /* a dry run leaves the mail alone */
     if (session->scored[MODEL_SCORED_DENY]) {
         sum = model->rules.deny_points;
         used = (size_t)snprintf(list, sizeof list, ", deny=%d", (int)sum);
@@ -213,7 +219,8 @@ static void judge_command(struct judgement *judgement)
         if (judgement->blamed)
             model_repute(model, &session->facts.client, -1);
     }
-    if (event->kind == EVENT_MAIL && text_or_empty(event->user)[0])
+    if (event->kind == EVENT_MAIL && text_or_empty(event->user)[0] && admitted && !spared && !session->over &&
+        !(model->rules.monitor && judgement->over_now))
         snprintf(session->user, sizeof session->user, "%s", event->user);
     if (is_error(event)) {
         session->erred = true;
@@ -243,7 +250,9 @@ void model_event(struct model *model, struct model_session *session, const struc
     else
         judge_command(&judgement);
     session->transfer = event->kind == EVENT_DATA && verdict->kind == VERDICT_CONTINUE;
-    session->answered = model->now + verdict->delay_ns;
+    session->answered = model->now + (verdict->delay_ns < 29 * SECOND ? verdict->delay_ns : 29 * SECOND);
+    if (verdict->kind == VERDICT_CONTINUE)
+        session->idle = false;
     session->last = *event;
     if (session->over && !over)
         model_release_monitored(model, session);
@@ -260,6 +269,8 @@ void model_idle(struct model *model, struct model_session *session, int64_t now,
     if (verdict)
         memset(verdict, 0, sizeof *verdict);
     if (session->pending || session->idle || session->transfer)
+        return;
+    if (session->chain.idle_time == 0 || model->now - session->answered <= session->chain.idle_time)
         return;
     session->idle = true;
     if (!verdict)

@@ -176,14 +176,14 @@ static bool begin_ban(struct judgement *judgement, const struct model_terms *ter
 {
     struct model *model = judgement->model;
     const uint64_t now = model_tick(model), until = now + ((uint64_t)terms->value[TERM_BAN] >> 24) + 1;
-    const bool monitored = terms->mode == MODE_MONITOR;
+    const int rank = terms->mode == MODE_MONITOR ? 0 : terms->mode == MODE_SCORE ? 1 : 2;
 
-    if (ban->until > now && (!ban->monitored || monitored) && ((!ban->monitored && monitored) || until <= ban->until))
+    if (ban->until > now && (ban->rank > rank || (ban->rank == rank && until <= ban->until)))
         return false;
     ban->kind = terms->kind;
     ban->until = until;
-    ban->monitored = monitored;
-    if (!monitored) {
+    ban->rank = rank;
+    if (rank > 0) {
         model_view(model, plain_kind(terms->kind)->name)->bans++;
         if (plain_kind(terms->kind)->per == PER_CLIENT)
             model_repute(model, &judgement->session->facts.client, -5);
@@ -211,7 +211,9 @@ static bool judge_over(struct judgement *judgement, const struct model_terms *te
         session->scored[terms->kind] = true;
     if (action == ACTION_MONITOR) {
         judgement->over_now = true;
-        if (form->code[0] == '5' || strcmp(form->code, "421") == 0 || judgement->event->kind == EVENT_CONNECT)
+        const struct event *event = judgement->event;
+        const bool for_good = form->code[0] == '5' && (event->kind != EVENT_RCPT || event->rejected);
+        if (for_good || strcmp(form->code, "421") == 0 || event->kind == EVENT_CONNECT)
             session->over = true;
     }
     if (action == ACTION_REFUSE)
@@ -249,7 +251,8 @@ static bool judge_limit(struct judgement *judgement, const struct model_terms *t
     const bool counted = counts(kind, event);
     /* A recipient that the MTA has rejected itself is an error; of all else it is no more than counted. */
     const bool judged = counted && !(event->rejected && kind->count != COUNT_ERRORS);
-    const bool may_ban = terms->value[TERM_BAN] > 0 && (shuts(kind->per, event->kind) || judged) && !is_own(kind->per);
+    const bool may_ban = terms->value[TERM_BAN] > 0 && (shuts(kind->per, event->kind) || judged) &&
+                         !is_own(kind->per) && !(event->rejected && kind->count != COUNT_ERRORS);
     const int64_t max = model_max(terms, &subject);
     struct model_key key;
 
@@ -265,7 +268,7 @@ static bool judge_limit(struct judgement *judgement, const struct model_terms *t
     if (may_ban && max > 0) {
         const struct model_ban *ban = model_ban_of(model, terms, &key);
         banned = ban->kind == terms->kind && ban->until > model_tick(model) &&
-                 (!ban->monitored || terms->mode == MODE_MONITOR);
+                 (ban->rank > 0 || terms->mode == MODE_MONITOR);
     }
     const uint32_t count = counted || banned ? count_of(judgement, terms, &key) : 0;
     if (judged && max > 0) {

@@ -262,7 +262,8 @@ bool model_terms_of(const struct model *model, const struct model_chain *chain, 
     if (terms->block_count == 0 || terms->value[TERM_MODE] == MODE_OFF)
         return false;
     terms->scope = terms->blocks[0]->scope;
-    terms->mode = rules->monitor ? MODE_MONITOR : (enum limit_mode)terms->value[TERM_MODE];
+    terms->mode = rules->monitor && terms->value[TERM_MODE] == MODE_BLOCK ? MODE_MONITOR
+                                                                           : (enum limit_mode)terms->value[TERM_MODE];
     return true;
 }
 

@@ -3,6 +3,8 @@
  */
 #include "plain.h"
 
+#include <string.h>
+
 struct addr plain_to_addr(const struct plain_addr *addr)
 {
     struct addr out = {.family = (uint8_t)addr->family};
@@ -39,6 +41,12 @@ static void add_scope(struct rules_builder *builder, int number, const struct pl
             rules_set(builder, id, (enum setting)setting, scope->value[setting]);
 }
 
+/* The users of the simulation are known by how their names begin. */
+static bool is_user(const char *name)
+{
+    return strncmp(name, "user", 4) == 0;
+}
+
 static void add_key(struct rules_builder *builder, limit_block_id block, const struct plain_entry *entry)
 {
     const struct prefix prefix = to_prefix(&entry->block);
@@ -48,7 +56,9 @@ static void add_key(struct rules_builder *builder, limit_block_id block, const s
         maxima.set |= (uint32_t)entry->set[i] << i;
         maxima.max[i] = (uint32_t)entry->max[i];
     }
-    if (entry->name)
+    if (entry->name && is_user(entry->name))
+        rules_add_key_user(builder, block, entry->name, &maxima);
+    else if (entry->name)
         rules_add_key_name(builder, block, entry->name, &maxima);
     else
         rules_add_key_prefix(builder, block, &prefix, &maxima);
@@ -69,7 +79,9 @@ static void add_limit(struct rules_builder *builder, const struct plain_limit *l
         rules_set_except(builder, block);
     for (int i = 0; i < limit->except_count; i++) {
         const struct prefix prefix = to_prefix(&limit->except[i].block);
-        if (limit->except[i].name)
+        if (limit->except[i].name && is_user(limit->except[i].name))
+            rules_add_except_user(builder, block, limit->except[i].name);
+        else if (limit->except[i].name)
             rules_add_except_name(builder, block, limit->except[i].name);
         else
             rules_add_except_prefix(builder, block, &prefix);

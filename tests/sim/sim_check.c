@@ -232,16 +232,18 @@ void check_counters(void)
 
 void check_limits(void)
 {
-    static const char *const others[] = {"service_sessions", "listener_sessions", "deny", "idle_time", "score"};
-    struct limit_view views[5 + LIMITS_MAX];
-    const char *names[5 + LIMITS_MAX];
-    size_t count = 0, room = 1 + below(5 + LIMITS_MAX);
+    static const char *const others[] = {"service_sessions", "listener_sessions",  "deny",      "idle_time",
+                                         "score",            "session_table_size", "table_size"};
+    enum { OTHERS = sizeof others / sizeof *others };
+    struct limit_view views[OTHERS + LIMITS_MAX];
+    const char *names[OTHERS + LIMITS_MAX];
+    size_t count = 0, room = 1 + below(OTHERS + LIMITS_MAX);
 
-    for (; count < 5; count++)
+    for (; count < OTHERS; count++)
         names[count] = others[count];
     for (int kind = 0; kind < PLAIN_KINDS; kind++)
         if (kind < LIMITS_BUILTIN || sim.model.numbers[kind] != 0) {
-            names[5 + sim.model.numbers[kind]] = plain_kind(kind)->name;
+            names[OTHERS + sim.model.numbers[kind]] = plain_kind(kind)->name;
             count++;
         }
     for (size_t from = 0, got; from < count; from += got) {

@@ -117,7 +117,8 @@ static void twin_talk(struct twin_session *session)
     }
     engine_event(twins.block, session->block, &event, twins.now, &block);
     check_alike(&block, &monitor);
-    if (block.kind == VERDICT_REFUSE && (block.reply.code[0] == '5' || strcmp(block.reply.code, "421") == 0)) {
+    const bool for_good = block.reply.code[0] == '5' && (event.kind != EVENT_RCPT || event.rejected);
+    if (block.kind == VERDICT_REFUSE && (for_good || strcmp(block.reply.code, "421") == 0)) {
         engine_close(twins.block, session->block, twins.now);
         session->block = 0;
     }

@@ -181,14 +181,16 @@ END_TEST
 
 START_TEST(keys_and_exceptions_arrive_in_normal_form)
 {
-    assert_loads("limit sender_recipients { max = 5\n"
-                 "except = { \"10.0.0.0/8\", Gmail.COM., \"<Joe@Example.net>\", \"user:a.b\" }\n"
-                 "key \"2001:DB8::/32\" { max = 6 }  key \"192.0.2.1\" { max = 7 }\n"
-                 "key \"Big.Example.\" { max = 8 }  key \"B\xc3\x9c"
-                 "CHER.example\" { max = 9 }\n"
-                 "key \"Ann@Big.Example\" { max = 10 }  key Carl { max = 0 } key \"top.\" { max = 11 }\n"
-                 "key \"user:dora.x\" { max_authenticated = 12 } }",
-                 0);
+    assert_loads(
+        "limit sender_recipients { max = 5\n"
+        "except = { \"10.0.0.0/8\", Gmail.COM., \"<Joe@Example.net>\", \"user:a.b\" }\n"
+        "key \"2001:DB8::/32\" { max = 6 }  key \"192.0.2.1\" { max = 7 }\n"
+        "key \"Big.Example.\" { max = 8 }  key \"B\xc3\x9c"
+        "CHER.example\" { max = 9 }\n"
+        "key \"Ann@Big.Example\" { max = 10 }  key Carl { max = 0 } key \"top.\" { max = 11 }\n"
+        "key \"user:dora.x\" { max_authenticated = 12 }\n"
+        "key \"dora.x\" { max = 13 }  key \"user:Eve@a.example\" { max = 14 }  key \"eve@a.example\" { max = 15 } }",
+        0);
     static const struct {
         const char *client, *name, *user;
         uint32_t max;
@@ -208,6 +210,13 @@ START_TEST(keys_and_exceptions_arrive_in_normal_form)
         {"192.0.2.9", "x@y.example", "carl", 0},
         {"192.0.2.9", "x@y.top", NULL, 11},
         {"192.0.2.9", "x@y.example", "dora.x", 12},
+        {"192.0.2.9", "x@dora.x", NULL, 13},
+        {"192.0.2.9", "x@y.example", "eve@a.example", 14},
+        {"192.0.2.9", "eve@a.example", NULL, 15},
+        {"192.0.2.9", "x@a.b", NULL, 5},
+        {"192.0.2.9", "x@y.example", "gmail.com", 5},
+        {"192.0.2.9", "x@y.example", "big.example", 5},
+        {"192.0.2.9", "x@carl", NULL, 5},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         ck_assert_msg(max_for("sender_recipients", cases[i].client, cases[i].name, cases[i].user, REPUTATION_NONE) ==
@@ -427,6 +436,12 @@ static const struct mistake mistakes[] = {
     {"limit client_errors {\nreply = \"421 Hello {world}\" }", 2, "reply: \"{world}\" is unknown here; {client}"},
     {"limit client_sessions {\nreply = \"450 Later\" }", 2,
      "reply: 450 refuses one command, and limit client_sessions refuses whole sessions; write 421, or 550 to 559"},
+    {"limit client_errors { ban = 1h\nreply = \"450 Later\" }", 2,
+     "reply: 450 refuses one command, and limit client_errors refuses whole sessions; write 421, or 550 to 559"},
+    {"limit client_errors { ban = 0\nreply = \"459 Later\" }\nlistener { limit client_errors { ban = 1h } }", 2,
+     "reply: 459 refuses one command, and limit client_errors refuses whole sessions"},
+    {"limit mine { count = errors per = client_domain max = 5 window = 1h\nreply = \"450 Later\" ban = 1s }", 2,
+     "and limit mine refuses whole sessions"},
 
     /* keys and exceptions */
     {"limit client_errors {\nkey \"10.0.0.1\" { } }", 2, "key \"10.0.0.1\" says nothing; write max = ... in it"},
@@ -500,6 +515,11 @@ START_TEST(what_makes_sense_is_taken)
     assert_loads("limit client_recipients { reply = \"450 Later\" } limit client_messages { reply = \"452 Later\" }",
                  0);
     assert_loads("limit client_sessions { reply = \"554 5.7.0 No\" }", 0);
+    assert_loads("limit client_errors { ban = 0 reply = \"450 Later\" }", 0);
+    assert_loads("limit client_errors { ban = 1h reply = \"550 No\" }", 0);
+    assert_loads("limit sender_recipients { ban = 1h reply = \"450 Later\" }", 0);
+    assert_loads("limit helo_networks { reply = \"450 Later\" } limit client_errors { ban = 1h }", 0);
+    assert_loads("limit client_errors { key joe.x { max = 1 } key \"user:joe.x\" { max = 2 } }", 0);
     assert_loads("limit Mine2_ { count = errors per = session max = 9 soft = 5 error_delay = 1 }", 0);
 }
 END_TEST
@@ -517,9 +537,94 @@ START_TEST(what_has_no_effect_is_warned_about)
     assert_loads("limit client_errors { max_authenticated = 5 }", 0);
     assert_warns("limit client_errors {\ndisconnect_delay = 9 }", 2, "disconnect_delay: 9 is cut to max_delay");
     assert_warns(ERRORS "\nerror_delay = 9 }", 2, "error_delay: 9 is cut to max_delay");
-    assert_warns("session_table_size = 10\nlimit client_sessions { max = 11\n key joe { max = 12 } }", 2,
+    assert_warns("session_table_size = 10\nlimit client_sessions { max = 11\n key \"10.0.0.1\" { max = 12 } }", 2,
                  "max: only session_table_size = 10 sessions can be counted");
     assert_loads("session_table_size = 10\nlimit client_errors { max = 11 }", 0);
+}
+END_TEST
+
+/* A limit of that pair, with what is said of it. */
+static const char *own_limit(int count, int per, const char *says)
+{
+    static char text[300];
+    snprintf(text, sizeof text, "limit mine { count = %s per = %s max = 5 %s\n%s }",
+             limit_count_name((enum limit_count)count), limit_per_name((enum limit_per)per),
+             limit_has_window((enum limit_count)count, (enum limit_per)per) ? "window = 9" : "", says);
+    return text;
+}
+
+START_TEST(a_session_is_never_refused_like_a_command)
+{
+    for (int count = 0; count < COUNT_KINDS; count++) {
+        for (int per = 0; per < PER_KINDS; per++) {
+            unsigned events = limit_events((enum limit_count)count, (enum limit_per)per);
+            unsigned with_ban = events | limit_ban_events((enum limit_per)per);
+            if (!limit_fits((enum limit_count)count, (enum limit_per)per))
+                continue;
+            const char *text = own_limit(count, per, "reply = \"450 Later\"");
+            ck_assert_msg(load(text) == !(events >> EVENT_CONNECT & 1), "%s", text);
+            text = own_limit(count, per, "reply = \"450 Later\" ban = 1h");
+            if (limit_can_ban((enum limit_per)per))
+                ck_assert_msg(load(text) == !(with_ban >> EVENT_CONNECT & 1), "%s", text);
+        }
+    }
+    /* What a built-in limit does by default counts too. */
+    for (size_t i = 0; i < LIMITS_BUILTIN; i++) {
+        const struct limit_builtin *limit = &limit_builtins[i];
+        unsigned events = limit_events(limit->count, limit->per);
+        char text[100];
+        if (limit->value[TERM_BAN] > 0)
+            events |= limit_ban_events(limit->per);
+        snprintf(text, sizeof text, "limit %s { reply = \"450 Later\" }", limit->name);
+        ck_assert_msg(load(text) == !(events >> EVENT_CONNECT & 1), "%s", text);
+    }
+}
+END_TEST
+
+/* Which keys and exceptions can match somebody in limits per that. */
+START_TEST(a_key_that_matches_nobody_is_warned_about)
+{
+    static const bool addresses[PER_KINDS] = {
+        [PER_SENDER] = true, [PER_SENDER_DOMAIN] = true, [PER_RECIPIENT] = true, [PER_RECIPIENT_DOMAIN] = true};
+    for (int count = 0; count < COUNT_KINDS; count++) {
+        for (int per = 0; per < PER_KINDS; per++) {
+            unsigned events = limit_events((enum limit_count)count, (enum limit_per)per);
+            if (!limit_fits((enum limit_count)count, (enum limit_per)per))
+                continue;
+            const struct {
+                const char *key;
+                bool matches;
+                const char *says;
+            } cases[] = {
+                {"192.0.2.1", true, NULL},
+                {"user:a@b.example", events >> EVENT_HELO > 1, "is judged before any user is known"},
+                {"a@b.example", addresses[per], "compares no addresses"},
+                {"b.example", per != PER_USER, "compares no domains"},
+            };
+            for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                char says[100];
+                for (int except = 0; except <= 1; except++) {
+                    snprintf(says, sizeof says, except ? "except = { \"%s\" }" : "key \"%s\" { max = 3 }",
+                             cases[i].key);
+                    if (cases[i].matches)
+                        assert_loads(own_limit(count, per, says), 0);
+                    else
+                        assert_warns(own_limit(count, per, says), 2, cases[i].says);
+                }
+            }
+        }
+    }
+    assert_warns("limit client_sessions {\nexcept = { \"10.0.0.0/8\",\nJoe } }", 3,
+                 "except: \"Joe\" has no effect in limit client_sessions, which is judged before any user is known");
+    assert_warns("limit user_recipients {\nkey \"A@b.example\" { max = 3 } }", 2,
+                 "title of key: \"A@b.example\" has no effect in limit user_recipients, which counts per user and "
+                 "compares no addresses");
+    /* Once a block. */
+    assert_warns("limit client_sessions { key x { max = 1 } key \"a@b.example\" { max = 1 }\nexcept = { joe, ann } }",
+                 2, "\"joe\" has no effect");
+    assert_loads("limit client_sessions { except = { joe } } limit client_connections { except = { joe } }\n"
+                 "listener { limit client_sessions { except = { joe } } }",
+                 3);
 }
 END_TEST
 
@@ -626,6 +731,8 @@ static Suite *test_suite(void)
     tcase_add_test(refused, limits_of_ones_own_are_bounded);
     tcase_add_test(refused, what_makes_sense_is_taken);
     tcase_add_test(refused, what_has_no_effect_is_warned_about);
+    tcase_add_test(refused, a_session_is_never_refused_like_a_command);
+    tcase_add_test(refused, a_key_that_matches_nobody_is_warned_about);
     TCase *lists = test_case(suite, "lists");
     add_fixtures(lists);
     tcase_add_test(lists, a_lists_file_holds_every_kind);

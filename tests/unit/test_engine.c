@@ -426,7 +426,7 @@ START_TEST(what_limits_have_done_comes_in_pages)
     start_caps(&(struct caps){.service = 1}, 100);
     admit("10.0.0.1");
     connect_from("10.0.0.2");
-    const size_t all = 5 + LIMITS_BUILTIN;
+    const size_t all = 7 + LIMITS_BUILTIN;
     ck_assert_uint_eq(engine_limits(engine, 0, pages, 40), all);
     ck_assert_str_eq(pages[0].name, "service_sessions");
     ck_assert_str_eq(pages[all - 1].name, "message_recipients");

@@ -565,7 +565,7 @@ END_TEST
 START_TEST(who_is_spared_the_limit_is_spared_its_delays)
 {
     limit_block_id block = limit_in(RULES_SERVICE, LIMIT_NUMBER_SESSION_ERRORS, 20);
-    rules_add_except_name(builder, block, "joe");
+    rules_add_except_user(builder, block, "joe");
     start();
     session_id id = connect_from(client);
     unknown(id);

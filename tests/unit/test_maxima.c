@@ -70,7 +70,7 @@ START_TEST(the_most_specific_key_wins)
     key_prefix(block, "10.1.0.0/16", MAX(5));
     key_prefix(block, "10.1.1.1", MAX(6));
     rules_add_key_name(builder, block, "a@b.example", MAX(7));
-    rules_add_key_name(builder, block, "joe", MAX(8));
+    rules_add_key_user(builder, block, "joe", MAX(8));
     key_prefix(block, "2001:db8::/32", MAX(9));
     find_terms(limit);
     static const struct {
@@ -96,6 +96,7 @@ START_TEST(the_most_specific_key_wins)
         {"192.0.2.1", "a@xb.example", NULL, 1},
         {"192.0.2.1", "a@b.example", NULL, 7},
         {"192.0.2.1", "z@y", "JOE", 100},
+        {"192.0.2.1", "joe", NULL, 100}, /* who only calls himself like a user */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         ck_assert_msg(max_of(cases[i].client, cases[i].name, cases[i].user) == cases[i].max, "case %zu: %u", i,
@@ -201,7 +202,7 @@ START_TEST(whom_a_limit_spares)
     except_prefix(outer, "192.0.2.0/24");
     except_prefix(outer, "10.0.0.0/8");
     rules_add_except_name(builder, outer, "gmail.com");
-    rules_add_except_name(builder, outer, "joe");
+    rules_add_except_user(builder, outer, "joe");
     rules_add_except_name(builder, outer, "a@b.example");
     rules_add_key_name(builder, outer, "gmail.com", MAX(77)); /* who is spared is spared */
     rules_add_except_name(builder, add_block(ten, limit), "b.example");
@@ -338,6 +339,9 @@ START_TEST(a_deny_list_that_is_off_is_none)
     ck_assert_uint_eq(rules_deny_points(rules), 7);
     ck_assert_int_eq(listed("10.0.0.1"), LISTED_DENY);
     rules_set_monitor(builder, true);
+    build();
+    ck_assert_int_eq(rules_deny_mode(rules), MODE_SCORE); /* which refuses nobody */
+    rules_set_deny(builder, MODE_BLOCK, 0);
     build();
     ck_assert_int_eq(rules_deny_mode(rules), MODE_MONITOR);
 }

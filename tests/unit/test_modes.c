@@ -197,7 +197,14 @@ START_TEST(a_dry_run_refuses_nobody)
     assert_passed();
     mail(second, "");
     mail(second, "");
-    assert_monitored("session_messages", 1, 1);
+    ck_assert_uint_eq(verdict.finding_count, 2); /* its points, and what they would lead to */
+    ck_assert_str_eq(verdict.findings[0].name, "session_messages");
+    ck_assert_int_eq(verdict.findings[0].action, ACTION_SCORE);
+    ck_assert_str_eq(verdict.findings[1].name, "score");
+    ck_assert_int_eq(verdict.findings[1].action, ACTION_MONITOR);
+    ck_assert_int_eq(verdict.kind, VERDICT_CONTINUE);
+    char header[SCORE_TEXT_SIZE];
+    ck_assert(!engine_score(engine, second, header)); /* the mail is left alone */
     ck_assert_uint_eq(counter("service").count, 0);
     session_id third = connect_from(client);
     assert_passed();

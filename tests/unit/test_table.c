@@ -20,7 +20,7 @@ struct asked {
     unsigned count;
 };
 
-static bool is_dead(void *context, const struct record *record, uint64_t now)
+static bool is_dead(void *context, struct record *record, uint64_t now)
 {
     struct asked *asked = context;
     asked->count++;

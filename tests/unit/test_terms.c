@@ -186,7 +186,7 @@ START_TEST(a_dry_run_makes_monitors)
         session("192.0.2.1");
         ck_assert(terms_of(CONNECTIONS) == (modes[i] != MODE_OFF));
         if (modes[i] != MODE_OFF)
-            ck_assert_int_eq(terms.mode, MODE_MONITOR);
+            ck_assert_int_eq(terms.mode, modes[i] == MODE_SCORE ? MODE_SCORE : MODE_MONITOR);
     }
     ck_assert(rules_monitor(rules));
 }

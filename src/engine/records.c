@@ -1,0 +1,77 @@
+/*
+ * records.c: what the engine remembers of a key, and whose it is.
+ */
+#include "state.h"
+
+#include "hash.h"
+
+#include <string.h>
+
+void key_of_addr(const struct addr *addr, uint32_t key[4])
+{
+    key[0] = (uint32_t)(addr->hi >> 32);
+    key[1] = (uint32_t)addr->hi;
+    key[2] = (uint32_t)(addr->lo >> 32);
+    key[3] = (uint32_t)addr->lo;
+}
+
+void key_of_name(const struct engine *engine, const char *name, uint32_t key[4])
+{
+    uint64_t wide[2];
+
+    hash_bytes_wide(engine->seed, name, strlen(name), wide);
+    wide[1] |= 1; /* all 0 is no key */
+    memcpy(key, wide, sizeof wide);
+}
+
+void record_touch(struct record *record, uint64_t tick)
+{
+    uint64_t last = tick - table_age(record, tick);
+    for (unsigned i = 0; i < RECORD_WINDOWS; i++)
+        window_advance(&record->windows[i], last, tick);
+    record->last = (uint32_t)tick;
+}
+
+bool record_dead(void *context, struct record *record, uint64_t tick)
+{
+    const struct engine *engine = context;
+    uint32_t steps = rules_reputation_steps(tally_rules(engine->current));
+
+    /* In the record itself: the number of its step comes round again. */
+    if (steps > 0)
+        reputation_decay(record, steps, tick);
+    /* In a copy: when a network's record was touched is when the network was seen. */
+    struct record copy = *record;
+    record_touch(&copy, tick);
+    for (unsigned i = 0; i < RECORD_WINDOWS; i++)
+        if (window_count(&copy.windows[i]) > 0)
+            return false;
+    return steps == 0 || record->reputation == 0;
+}
+
+struct record *record_find(const struct engine *engine, uint64_t group, const uint32_t key[4])
+{
+    uint32_t index = table_find(engine->table, group, key);
+    return index == TABLE_NONE ? NULL : table_record(engine->table, index);
+}
+
+uint32_t record_obtain(struct engine *engine, uint64_t group, const uint32_t key[4], uint64_t tick)
+{
+    return table_obtain(engine->table, group, key, tick, record_dead, engine);
+}
+
+void client_history(struct engine *engine, const struct rules *rules, const struct addr *client, uint64_t tick,
+                    int points)
+{
+    uint32_t steps = rules_reputation_steps(rules), key[4];
+    struct prefix counted = rules_client(rules, client);
+
+    if (steps == 0 || client->family == ADDR_NONE)
+        return;
+    key_of_addr(&counted.addr, key);
+    uint32_t index = record_obtain(engine, rules_reputation_group(rules) ^ client->family, key, tick);
+    if (index == TABLE_NONE)
+        return;
+    record_touch(table_record(engine->table, index), tick);
+    reputation_add(table_record(engine->table, index), steps, tick, points);
+}
