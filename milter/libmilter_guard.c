@@ -138,11 +138,15 @@ char *mi_rd_cmd(int descriptor, struct timeval *timeout, char *command, size_t *
     /* A packet of nothing but its command brings no data; what went wrong is told as a command below all letters. */
     bool whole = data || *command >= SMFIC_ABORT;
     if (whole && answered_end(descriptor, *command)) {
-        /* libmilter takes an abort here, which has no answer, and waits for the next packet as ever. */
+        /* What libmilter gets instead has no answer and changes nothing: that the end of the message has no macros. */
         free(data);
-        *command = SMFIC_ABORT;
-        *length = 0;
-        return NULL;
+        data = malloc(1);
+        if (!data)
+            return NULL; /* it passes over the end, as it would have */
+        data[0] = SMFIC_BODYEOB;
+        *command = SMFIC_MACRO;
+        *length = 1;
+        return data;
     }
     if (data && *command == SMFIC_MACRO && *length > 0)
         *length = even_length(data, *length);

@@ -3,8 +3,10 @@
  * a refused client is told. Links src/engine/limits.c, reply.c, addr.c.
  */
 #include "check_main.h"
+
 #include "engine/limits.h"
 #include "engine/reply.h"
+#include <stdlib.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -256,6 +258,91 @@ START_TEST(a_reply_that_grows_too_long_is_cut)
 }
 END_TEST
 
+/* ---- the manual ---- */
+
+/* The cells of the row of conf/limits.md that begins with that name, without the blanks around them; false: there is
+ * none. */
+#define CELLS 6
+#define CELL_SIZE 300
+static bool find_row(const char *name, char cells[CELLS][CELL_SIZE])
+{
+    char path[4096], line[1000];
+    const char *srcdir = getenv("srcdir");
+    bool found = false;
+
+    snprintf(path, sizeof path, "%s/conf/limits.md", srcdir ? srcdir : ".");
+    FILE *file = fopen(path, "r");
+    ck_assert_msg(file != NULL, "%s", path);
+    while (!found && fgets(line, sizeof line, file)) {
+        char *rest = line;
+        for (int i = 0; i < CELLS; i++)
+            cells[i][0] = '\0';
+        if (*rest++ != '|')
+            continue;
+        for (int i = 0; i < CELLS && rest; i++) {
+            char *cell = rest + strspn(rest, " \n"), *end = strchr(rest, '|');
+            rest = end ? end + 1 : NULL;
+            if (end)
+                *end = '\0';
+            for (end = cell + strlen(cell); end > cell && (end[-1] == ' ' || end[-1] == '\n');)
+                *--end = '\0';
+            snprintf(cells[i], CELL_SIZE, "%s", cell);
+        }
+        found = strcmp(cells[0], name) == 0;
+    }
+    fclose(file);
+    return found;
+}
+
+static const char *time_text(int64_t ns, char out[32])
+{
+    int64_t seconds = ns / INT64_C(1000000000);
+    if (seconds == 0)
+        out[0] = '\0';
+    else if (seconds % 86400 == 0)
+        snprintf(out, 32, "%dd", (int)(seconds / 86400));
+    else if (seconds % 3600 == 0)
+        snprintf(out, 32, "%dh", (int)(seconds / 3600));
+    else
+        snprintf(out, 32, "%ds", (int)seconds);
+    return out;
+}
+
+START_TEST(the_manual_has_the_catalogue)
+{
+    for (int i = 0; i < LIMITS_BUILTIN; i++) {
+        const struct limit_builtin *limit = &limit_builtins[i];
+        char cells[CELLS][CELL_SIZE], text[32], besides[100] = "";
+        ck_assert_msg(find_row(limit->name, cells), "%s", limit->name);
+        ck_assert_msg(atoi(cells[2]) == limit->value[TERM_MAX], "%s: %s", limit->name, cells[2]);
+        ck_assert_str_eq(cells[3], time_text(limit->value[TERM_WINDOW], text));
+        if (limit->value[TERM_BAN] > 0)
+            snprintf(besides, sizeof besides, "ban = %s", time_text(limit->value[TERM_BAN], text));
+        if (limit->value[TERM_SOFT] > 0)
+            snprintf(besides, sizeof besides, "soft = %d, error_delay = %s", (int)limit->value[TERM_SOFT],
+                     time_text(limit->value[TERM_ERROR_DELAY], text));
+        ck_assert_str_eq(cells[4], besides);
+    }
+}
+END_TEST
+
+START_TEST(the_manual_has_the_matrix)
+{
+    for (int count = 0; count < COUNT_KINDS; count++) {
+        char cells[CELLS][CELL_SIZE];
+        ck_assert(find_row(limit_count_name((enum limit_count)count), cells));
+        char list[CELL_SIZE + 4];
+        snprintf(list, sizeof list, ", %s,", cells[1]);
+        for (int per = 0; per < PER_KINDS; per++) {
+            char word[40];
+            snprintf(word, sizeof word, " %s,", limit_per_name((enum limit_per)per));
+            ck_assert_msg((strstr(list, word) != NULL) == limit_fits((enum limit_count)count, (enum limit_per)per),
+                          "%s per %s", limit_count_name((enum limit_count)count), limit_per_name((enum limit_per)per));
+        }
+    }
+}
+END_TEST
+
 static Suite *test_suite(void)
 {
     Suite *suite = suite_create("limits");
@@ -272,5 +359,8 @@ static Suite *test_suite(void)
     tcase_add_test(replies, replies_of_limits);
     tcase_add_test(replies, placeholders);
     tcase_add_test(replies, a_reply_that_grows_too_long_is_cut);
+    tests = test_case(suite, "manual");
+    tcase_add_test(tests, the_manual_has_the_catalogue);
+    tcase_add_test(tests, the_manual_has_the_matrix);
     return suite;
 }
