@@ -151,6 +151,7 @@ struct door_answer door_connect(const struct door_params *door, struct door_sess
         .local = local_addr(connect),
         .local_port = parse_port(connect->daemon_port),
         .client_port = connect->client_port,
+        .partly_heard = connect->partly_heard,
         .daemon_name = connect->daemon_name,
         .client_domain = registrable_part(client_host),
         .client_host = client_host,

@@ -41,6 +41,7 @@ struct door_session {
 struct door_connect {
     struct addr client;      /* ADDR_NONE: no IP address */
     uint16_t client_port;    /* 0: unknown */
+    bool partly_heard;       /* the MTA does not tell of every step of the session */
     const char *client_name; /* the host name that xxfi_connect(3) is given */
     const char *remote;      /* macro _, where Sendmail says of a name that it "may be forged" */
     const char *daemon_name; /* macro {daemon_name} */
@@ -67,9 +68,9 @@ struct door_answer door_connect(const struct door_params *door, struct door_sess
 
 /*
  * The client's commands. The first that comes carries a refusal that could not be told at connect. A refusal of 421 or
- * 5yz (of a recipient: 421) is for the whole session: whatever the MTA asks after it is answered the same, without delay. (Postfix ignores
- * what a filter says to a recipient that it rejects itself, so the next command has to carry it.) Any other 4yz is for
- * that one command.
+ * 5yz (of a recipient: 421) is for the whole session: whatever the MTA asks after it is answered the same, without
+ * delay. (Postfix ignores what a filter says to a recipient that it rejects itself, so the next command has to carry
+ * it.) Any other 4yz is for that one command.
  *
  * The texts are as the MTA gives them, of any length and content. NULL: it says none.
  */

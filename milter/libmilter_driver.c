@@ -34,11 +34,20 @@ struct session {
     struct door_session door;
     bool answering;      /* it was refused, and the MTA has not closed it yet */
     unsigned long muted; /* the steps that must not be answered, as flags of the negotiation (SMFIP_NR_HELO) */
+    bool partly_heard;   /* some of its commands do not come here */
 };
 
 static atomic_uint answering; /* how many of those there are */
 static atomic_uint connections, room = UINT_MAX;
 static atomic_ullong turned_away;
+
+static struct rules_needs needs_now(void)
+{
+    pthread_mutex_lock(&needs_lock);
+    const struct rules_needs now = needs;
+    pthread_mutex_unlock(&needs_lock);
+    return now;
+}
 
 static struct session *session_of(SMFICTX *context)
 {
@@ -158,13 +167,12 @@ static sfsistat on_negotiate(SMFICTX *context, unsigned long actions, unsigned l
     (void)unused3;
     if (!session)
         return SMFIS_REJECT; /* the MTA goes on without us, as when we are down */
-    pthread_mutex_lock(&needs_lock);
-    const struct rules_needs wanted = needs;
-    pthread_mutex_unlock(&needs_lock);
+    const struct rules_needs wanted = needs_now();
     /* A step that the MTA does not offer to leave out comes all the same, and is heard. The no-reply flags are always
      * offered: where the MTA does not know them, libmilter answers for us. */
     *want_steps = steps & steps_wanted(&wanted);
     session->muted = *want_steps & (SMFIP_NR_HELO | SMFIP_NR_MAIL | SMFIP_NR_RCPT | SMFIP_NR_DATA | SMFIP_NR_UNKN);
+    session->partly_heard = (*want_steps & (SMFIP_NOMAIL | SMFIP_NORCPT | SMFIP_NODATA | SMFIP_NOUNKNOWN)) != 0;
     *want_actions = actions & (SMFIF_SETSYMLIST | (wanted.message ? SMFIF_ADDHDRS : 0));
     *want2 = 0;
     *want3 = 0;
@@ -186,6 +194,7 @@ static sfsistat on_connect(SMFICTX *context, char *host, _SOCK_ADDR *sockaddr)
     const struct door_connect connect = {
         .client = client,
         .client_port = port,
+        .partly_heard = session ? session->partly_heard : !needs_now().data,
         .client_name = host,
         .remote = smfi_getsymval(context, (char *)"_"),
         .daemon_name = smfi_getsymval(context, (char *)"{daemon_name}"),
@@ -194,8 +203,8 @@ static sfsistat on_connect(SMFICTX *context, char *host, _SOCK_ADDR *sockaddr)
         .if_addr = smfi_getsymval(context, (char *)"{if_addr}"),
     };
 
-    /* An MTA may use the connection for another session after close, without negotiating again. Which steps are muted
-     * is then forgotten; libmilter keeps to it all the same. */
+    /* An MTA may use the connection for another session after close, without negotiating again. What was negotiated is
+     * then forgotten; libmilter keeps to it all the same. */
     if (!session && !(session = session_new(context)))
         return SMFIS_ACCEPT;
     struct door_answer said = door_connect(driver.door, &session->door, &connect);

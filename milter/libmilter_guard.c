@@ -83,9 +83,9 @@ static bool answered_end(int descriptor, char command)
     return lost && command == SMFIC_BODYEOB && write(descriptor, packet, sizeof packet) == (ssize_t)sizeof packet;
 }
 
-/* Reads a packet when all of it is there, as it nearly always is, in two system calls where libmilter needs four. False,
- * with nothing read, when it is not all there, or is too long for here: those are for libmilter's own. Like that one it
- * gives the data from malloc(3) with a zero byte behind, and NULL when there is nothing but the command. */
+/* Reads a packet when all of it is there, as it nearly always is, in two system calls where libmilter needs four.
+ * False, with nothing read, when it is not all there, or is too long for here: those are for libmilter's own. Like that
+ * one it gives the data from malloc(3) with a zero byte behind, and NULL when there is nothing but the command. */
 static bool read_at_once(int descriptor, char **data, char *command, size_t *length)
 {
     unsigned char packet[PACKET_SIZE];

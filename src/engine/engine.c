@@ -302,6 +302,7 @@ void engine_connect(struct engine *engine, const struct connect_event *event, in
     }
     judging.session = session_open(engine, &facts, SESSION_IN, &judging.number);
     judging.session->over = judging.over;
+    judging.session->partly_heard = judging.session->transfer = event->partly_heard;
     if (event->client_domain && event->client_domain[0])
         key_of_name(engine, event->client_domain, judging.session->domain);
     tally_take(engine->current, judging.number, &chain, !(judging.over_now && rules_monitor(rules)));
@@ -413,7 +414,7 @@ void engine_event(struct engine *engine, session_id id, const struct event *even
         if (admitted)
             verdict->delay_ns = judge_error_delay(&judging, is_error(event));
     }
-    session->transfer = event->kind == EVENT_DATA && verdict->kind == VERDICT_CONTINUE;
+    session->transfer = session->partly_heard || (event->kind == EVENT_DATA && verdict->kind == VERDICT_CONTINUE);
     session->heard = engine->now + (verdict->delay_ns < ENGINE_DELAY_MAX_NS ? verdict->delay_ns : ENGINE_DELAY_MAX_NS);
     if (verdict->kind == VERDICT_CONTINUE)
         session->idle = false;

@@ -34,6 +34,7 @@ struct connect_event {
     struct addr local;       /* the address it came in on; ADDR_NONE when unknown: only a listen for any address fits */
     uint16_t local_port;     /* 0 when unknown: only a listen for any port fits */
     uint16_t client_port;    /* 0 when unknown: the kernel cannot be asked about the connection */
+    bool partly_heard;       /* RCPT, DATA or others of its events will not be told: so it is never found idle */
     const char *daemon_name; /* the MTA's name of the listener, NULL when unknown; only read during the call */
     /* What the MTA has verified of the client's name, in normal form (mail/names.h); NULL or "": nothing. The domain is
      * the registrable one; a host that is not given is the domain. Keys and exceptions are compared with the host. */

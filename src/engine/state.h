@@ -13,7 +13,7 @@
 enum session_state { SESSION_FREE, SESSION_IN, SESSION_PENDING };
 
 /* A session holds its client's records, so that they are not evicted under it: so many at most, more are rare. */
-#define SESSION_PINS 4
+#define SESSION_PINS 8
 
 struct session {
     struct session_facts facts;
@@ -26,6 +26,7 @@ struct session {
     uint32_t pins[SESSION_PINS];    /* records, each plus one; 0: none */
     uint8_t state;                  /* enum session_state */
     bool over;                      /* some limit that is only monitored would have ended it */
+    bool partly_heard;              /* whether it is in a transfer cannot be known: it is taken for one */
     bool transfer;                  /* between DATA and the end of the message */
     bool watched;                   /* the kernel knows its connection */
     bool idle;                      /* engine_idle() said so */

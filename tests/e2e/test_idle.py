@@ -70,6 +70,23 @@ def test_disconnect_frees_the_slot_of_a_stuck_session(mta, gate):
     assert daemon.totals()["idle_time"] == {"refused": 3}
 
 
+def test_who_came_before_idle_time_is_never_idle(mta, gate):
+    """Of such a session not every command is heard: it may be in the middle of a message."""
+    daemon = gate("service_sessions = 4")
+    early = enter(mta.port, "127.0.0.1")
+    early.mail()
+    early.rcpt("root@test.example")
+    early.expect("DATA", "354")
+    early.send(b"Subject: slow\r\n")
+    daemon.reload("service_sessions = 4\nidle_time = 1s\nidle_action = disconnect")
+    for source in ("127.0.0.2", "127.0.0.3"):  # one after the other: each is silent for longer than allowed
+        late = enter(mta.port, source)
+        assert late.read_to_end() == b"" and late.was_reset
+    early.send(b"\r\nhello\r\n.\r\n")
+    early.expect(None, "250")
+    early.quit()
+
+
 def test_behind_a_proxy_the_commands_alone_count(postfix, gate):
     """The kernel does not know the connection by the address that the proxy told, so it ends nothing."""
     gate("""idle_action = disconnect

@@ -86,7 +86,7 @@ struct model_ban {
     int scope, kind;
     struct model_key key;
     uint64_t until; /* tick; 0: there is none */
-    int rank; /* of its limit's mode: monitor, score, block */
+    int rank;       /* of its limit's mode: monitor, score, block */
 };
 
 struct model_reputation {

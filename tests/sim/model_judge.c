@@ -16,8 +16,8 @@ static bool judge_lists(struct judgement *judgement, bool *spared)
         event->kind == EVENT_CONNECT
             ? model_list_client(&model->rules, &session->facts.client)
             : model_list_names(&model->rules, text_or_empty(event->sender), text_or_empty(event->user));
-    const bool monitor = model->rules.deny_mode == MODE_MONITOR ||
-                         (model->rules.monitor && model->rules.deny_mode == MODE_BLOCK);
+    const bool monitor =
+        model->rules.deny_mode == MODE_MONITOR || (model->rules.monitor && model->rules.deny_mode == MODE_BLOCK);
 
     *spared = listed == LISTED_TO_SPARE;
     if (listed != LISTED_TO_DENY)
@@ -95,8 +95,8 @@ static bool judge_score(struct judgement *judgement)
     }
     if (most == 0 || !any || sum < most || (model->rules.monitor && session->over))
         return true;
-    judgement_find_whole(judgement, LIMIT_SCORE, model->rules.monitor ? ACTION_MONITOR : ACTION_REFUSE, session->chain.score_scope, (uint32_t)sum,
-                         (uint32_t)most, 0);
+    judgement_find_whole(judgement, LIMIT_SCORE, model->rules.monitor ? ACTION_MONITOR : ACTION_REFUSE,
+                         session->chain.score_scope, (uint32_t)sum, (uint32_t)most, 0);
     if (model->rules.monitor)
         judgement->session->over = judgement->over_now = true;
     return model->rules.monitor;
@@ -176,6 +176,7 @@ struct model_session *model_connect(struct model *model, const struct plain_fact
         judgement_count(&judgement);
         session.no_caps = judgement.over_now && model->rules.monitor;
         session.answered = model->now;
+        session.transfer = facts->partly_heard;
         snprintf(session.domain, sizeof session.domain, "%s", text_or_empty(facts->client_domain));
     }
     model->sessions[model->session_count] = session;
@@ -249,7 +250,7 @@ void model_event(struct model *model, struct model_session *session, const struc
         session->message_recipients = 0;
     else
         judge_command(&judgement);
-    session->transfer = event->kind == EVENT_DATA && verdict->kind == VERDICT_CONTINUE;
+    session->transfer = session->facts.partly_heard || (event->kind == EVENT_DATA && verdict->kind == VERDICT_CONTINUE);
     session->answered = model->now + (verdict->delay_ns < 29 * SECOND ? verdict->delay_ns : 29 * SECOND);
     if (verdict->kind == VERDICT_CONTINUE)
         session->idle = false;

@@ -263,7 +263,7 @@ bool model_terms_of(const struct model *model, const struct model_chain *chain, 
         return false;
     terms->scope = terms->blocks[0]->scope;
     terms->mode = rules->monitor && terms->value[TERM_MODE] == MODE_BLOCK ? MODE_MONITOR
-                                                                           : (enum limit_mode)terms->value[TERM_MODE];
+                                                                          : (enum limit_mode)terms->value[TERM_MODE];
     return true;
 }
 

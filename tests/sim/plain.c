@@ -259,6 +259,7 @@ void plain_random_facts(struct prng *prng, struct plain_facts *facts)
     facts->port = ports[prng_below(prng, PORTS)];
     facts->client_port = (uint16_t)prng_below(prng, 3);
     facts->client_domain = domains[prng_below(prng, 5)];
+    facts->partly_heard = prng_below(prng, 8) == 0;
     snprintf(facts->daemon_name, sizeof facts->daemon_name, "%s",
              names[plain_chance(prng, 50) ? 0 : prng_below(prng, NAMES)]);
 }

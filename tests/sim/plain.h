@@ -106,6 +106,7 @@ struct plain_facts {
     uint16_t port, client_port;
     char daemon_name[8];       /* "": unknown */
     const char *client_domain; /* NULL or "": none */
+    bool partly_heard;
 };
 
 const struct plain_kind *plain_kind(int kind);

@@ -76,7 +76,8 @@ static void connect_with(const struct plain_facts *facts)
                                   .local_port = facts->port,
                                   .client_port = facts->client_port,
                                   .daemon_name = facts->daemon_name,
-                                  .client_domain = facts->client_domain};
+                                  .client_domain = facts->client_domain,
+                                  .partly_heard = facts->partly_heard};
     struct verdict got, expected;
     session_id id = 12345;
 

@@ -232,8 +232,8 @@ void check_counters(void)
 
 void check_limits(void)
 {
-    static const char *const others[] = {"service_sessions", "listener_sessions",  "deny",      "idle_time",
-                                         "score",            "session_table_size", "table_size"};
+    static const char *const others[] = {"service_sessions",   "listener_sessions", "deny", "idle_time", "score",
+                                         "session_table_size", "table_size"};
     enum { OTHERS = sizeof others / sizeof *others };
     struct limit_view views[OTHERS + LIMITS_MAX];
     const char *names[OTHERS + LIMITS_MAX];

@@ -229,6 +229,28 @@ START_TEST(who_has_spoken_meanwhile_is_not_idle)
 }
 END_TEST
 
+/* It may be in the middle of a transfer, or talk of what is not told. */
+START_TEST(who_is_heard_in_part_is_never_idle)
+{
+    struct connect_event coming = {.partly_heard = true};
+    struct idle_candidate candidates[4];
+    uint32_t next = 0;
+    session_id id;
+    start_idle();
+    addr_parse(client, &coming.client);
+    engine_connect(engine, &coming, now, &id, &verdict);
+    now += 61 * SECOND;
+    ck_assert_uint_eq(engine_idle_candidates(engine, now, &next, candidates, 4), 0);
+    engine_idle(engine, id, now, &verdict);
+    ck_assert_uint_eq(verdict.finding_count, 0);
+    unknown(id);
+    assert_passed();
+    now += 61 * SECOND;
+    unknown(id);
+    assert_passed();
+}
+END_TEST
+
 START_TEST(in_a_dry_run_it_gives_its_slots_back)
 {
     rules_set_monitor(builder, true);
@@ -343,6 +365,7 @@ static Suite *test_suite(void)
     tcase_add_test(tests, heard_never_goes_back);
     tcase_add_test(tests, an_idle_session_that_is_ended);
     tcase_add_test(tests, who_has_spoken_meanwhile_is_not_idle);
+    tcase_add_test(tests, who_is_heard_in_part_is_never_idle);
     tcase_add_test(tests, in_a_dry_run_it_gives_its_slots_back);
     TCase *candidates = test_case(suite, "candidates");
     tcase_add_checked_fixture(candidates, case_setup, case_teardown);
