@@ -3,6 +3,8 @@
  */
 #include "door.h"
 
+#include "engine/reply.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,15 +105,6 @@ static void refuse_for_good(struct door_session *session, const struct reply *re
     session->refusal = kept ? kept : &plain_refusal;
 }
 
-/* Whether that reply is the last word to a session that was let in. A recipient's 5yz is for that recipient, but for a
- * rejected one it is about the session's errors. */
-static bool ends_session(const struct event *event, const struct reply *reply)
-{
-    if (strcmp(reply->code, "421") == 0)
-        return true;
-    return reply->code[0] == '5' && (event->kind != EVENT_RCPT || event->rejected);
-}
-
 static struct door_answer go_on(int64_t delay_ns)
 {
     return (struct door_answer){.kind = DOOR_CONTINUE, .delay_ns = delay_ns};
@@ -200,7 +193,7 @@ static struct door_answer hear(const struct door_params *door, struct door_sessi
         door->tell(&verdict, &session->client);
     if (verdict.kind != VERDICT_REFUSE)
         return go_on(verdict.delay_ns);
-    bool for_good = ends_session(&event, &verdict.reply);
+    bool for_good = reply_ends_session(&verdict.reply, event.kind, event.rejected);
     if (for_good)
         refuse_for_good(session, &verdict.reply);
     if (event.rejected) {

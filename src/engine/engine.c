@@ -124,9 +124,8 @@ static bool slot_key_of(const struct session *session, const struct rules *rules
 
     if (terms->per == PER_CLIENT) {
         struct prefix client = rules_client(rules, &session->facts.client);
-        *key = (struct slot_key){terms->group ^ client.addr.family,
-                                 {(uint32_t)(client.addr.hi >> 32), (uint32_t)client.addr.hi,
-                                  (uint32_t)(client.addr.lo >> 32), (uint32_t)client.addr.lo}};
+        key->group = terms->group ^ client.addr.family;
+        key_of_addr(&client.addr, key->key);
         return client.addr.family != ADDR_NONE;
     }
     key->group = terms->group;

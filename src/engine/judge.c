@@ -265,14 +265,6 @@ static bool begin_ban(struct judging *judging, const struct terms *terms, const 
     return true;
 }
 
-/* Whether that refusal is the last word to the session: as the door has it (milter/door.h). */
-static bool ends_session(const struct event *event, const struct reply *reply)
-{
-    if (event->kind == EVENT_CONNECT || strcmp(reply->code, "421") == 0)
-        return true;
-    return reply->code[0] == '5' && (event->kind != EVENT_RCPT || event->rejected);
-}
-
 static bool answers_452(const struct judging *judging, const struct terms *terms)
 {
     return judging->event->kind == EVENT_RCPT && terms->count != COUNT_ERRORS;
@@ -303,7 +295,8 @@ static bool judge_over(struct judging *judging, const struct terms *terms, const
     }
     if (action == ACTION_MONITOR) {
         judging->over_now = true;
-        if (ends_session(judging->event, form))
+        if (judging->event->kind == EVENT_CONNECT ||
+            reply_ends_session(form, judging->event->kind, judging->event->rejected))
             would_end(judging);
     }
     if (action == ACTION_REFUSE)

@@ -91,3 +91,10 @@ void reply_render(const struct reply *form, const struct finding *finding, struc
     }
     out->text[used] = '\0';
 }
+
+bool reply_ends_session(const struct reply *reply, enum event_kind kind, bool rejected)
+{
+    if (strcmp(reply->code, "421") == 0)
+        return true;
+    return reply->code[0] == '5' && (kind != EVENT_RCPT || rejected);
+}

@@ -18,4 +18,8 @@ const struct reply *reply_of_count(enum limit_count count, bool at_rcpt, bool of
 /* Writes the reply with {client}, {limit}, {count} and {max} of its text replaced by what the finding says. */
 void reply_render(const struct reply *form, const struct finding *finding, struct reply *out);
 
+/* Whether a refusal of that event in these words is the last one to the session: 421 is, and so is 5yz, but of a
+ * recipient it is for that one alone; where the MTA has rejected the recipient itself, it is about the session. */
+bool reply_ends_session(const struct reply *reply, enum event_kind kind, bool rejected);
+
 #endif

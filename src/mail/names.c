@@ -295,13 +295,6 @@ void name_user(const char *text, char out[NAME_SIZE])
     finish(&to);
 }
 
-const char *name_domain_of(const char *address)
-{
-    const char *at = strrchr(address, '@');
-
-    return at ? at + 1 : "";
-}
-
 void name_registrable(const char *host, char out[NAME_SIZE])
 {
     char name[NAME_SIZE];

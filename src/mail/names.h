@@ -34,9 +34,6 @@ void name_address(const char *text, char out[NAME_SIZE]);
 /* The name with which a client has authenticated; NULL gives "". */
 void name_user(const char *text, char out[NAME_SIZE]);
 
-/* The domain of an address in normal form: what stands behind its last '@'; "" when there is none. Points into it. */
-const char *name_domain_of(const char *address);
-
 /* The part of a host's name that somebody registered, by the Public Suffix List that libpsl was built with:
  * "example.co.uk" of "a.b.example.co.uk". "" for what has none: a single label, a public suffix, an address. */
 void name_registrable(const char *host, char out[NAME_SIZE]);
