@@ -179,19 +179,17 @@ bool judge_lists(struct judging *judging, bool *spared)
 }
 
 /* Whether the limit counts this very event. */
-static bool counts_event(const struct judging *judging, const struct terms *terms)
+static bool counts_event(const struct event *event, enum limit_count count, enum limit_per per)
 {
-    const struct event *event = judging->event;
-
-    if (!(limit_events(terms->count, terms->per) >> event->kind & 1))
+    if (!(limit_events(count, per) >> event->kind & 1))
         return false;
-    if (terms->count == COUNT_BOUNCES && !(event->sender && event->sender[0] == '\0'))
+    if (count == COUNT_BOUNCES && !(event->sender && event->sender[0] == '\0'))
         return false;
     if (event->kind != EVENT_RCPT)
         return true;
-    if (terms->count == COUNT_ERRORS)
+    if (count == COUNT_ERRORS)
         return event->rejected;
-    return !event->rejected || (terms->count == COUNT_RECIPIENTS && terms->per != PER_MESSAGE);
+    return !event->rejected || (count == COUNT_RECIPIENTS && per != PER_MESSAGE);
 }
 
 /* What the limit has counted so far. */
@@ -331,7 +329,7 @@ static bool judge_over(struct judging *judging, const struct terms *terms, const
 static bool judge_limit(struct judging *judging, const struct terms *terms)
 {
     const struct event *event = judging->event;
-    bool counts = counts_event(judging, terms);
+    bool counts = counts_event(event, terms->count, terms->per);
     /* The MTA has refused a rejected recipient itself: that is an error, and else only counted. */
     bool speaks = !event->rejected || terms->count == COUNT_ERRORS, judges = counts && speaks;
     bool bans = terms->value[TERM_BAN] > 0 && limit_can_ban(terms->per) && speaks &&
@@ -391,6 +389,11 @@ bool judge_limits(struct judging *judging)
     for (uint64_t rest = rules_limits_at(judging->rules, judging->event->kind); rest != 0; rest &= rest - 1) {
         struct terms terms;
         limit_number number = (limit_number)__builtin_ctzll(rest);
+        const struct limit_kind *kind = &judging->rules->limits[number];
+        /* Most of them need not be put together to see that this is not their event. */
+        if (!counts_event(judging->event, kind->count, kind->per) &&
+            !(limit_ban_events(kind->per) >> judging->event->kind & 1))
+            continue;
         if (rules_terms(judging->rules, judging->levels, judging->level_count, number, &terms) &&
             !judge_limit(judging, &terms))
             return false;

@@ -429,7 +429,10 @@ static void note_events(struct rules *rules)
     for (uint32_t i = 0; i < rules->block_count; i++) {
         const struct limit_block *block = &rules->blocks[i];
         const struct limit_kind *kind = &rules->limits[block->limit];
-        unsigned events = limit_events(kind->count, kind->per) | limit_ban_events(kind->per);
+        unsigned events = limit_events(kind->count, kind->per);
+        int64_t usual = block->limit < LIMITS_BUILTIN ? limit_builtins[block->limit].value[TERM_BAN] : 0;
+        if (usual > 0 || (block->set >> TERM_BAN & 1 && block->value[TERM_BAN] > 0))
+            events |= limit_ban_events(kind->per);
         for (unsigned event = 0; event < EVENT_KINDS; event++)
             if (events >> event & 1)
                 rules->at_event[event] |= UINT64_C(1) << block->limit;

@@ -283,10 +283,13 @@ START_TEST(only_limits_with_a_block_are_looked_at)
     add_block(RULES_SERVICE, LIMIT_NUMBER_HELO_NETWORKS);
     build();
     const uint64_t client = 1u << LIMIT_NUMBER_CLIENT_RECIPIENTS, networks = 1u << LIMIT_NUMBER_HELO_NETWORKS;
-    ck_assert_uint_eq(rules_limits_at(rules, EVENT_CONNECT), client); /* for a ban */
+    ck_assert_uint_eq(rules_limits_at(rules, EVENT_CONNECT), 0);
     ck_assert_uint_eq(rules_limits_at(rules, EVENT_HELO), networks);
     ck_assert_uint_eq(rules_limits_at(rules, EVENT_MAIL), 0);
     ck_assert_uint_eq(rules_limits_at(rules, EVENT_RCPT), client);
+    rules_set_term(builder, add_block(RULES_SERVICE, LIMIT_NUMBER_CLIENT_RECIPIENTS), TERM_BAN, 1);
+    build();
+    ck_assert_uint_eq(rules_limits_at(rules, EVENT_CONNECT), client); /* for the ban */
 }
 END_TEST
 
