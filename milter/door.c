@@ -75,10 +75,11 @@ static void keep_name(char **kept, const char *name)
     *kept = name ? strdup(name) : NULL;
 }
 
-static void keep_host(struct door_session *session, const char *host)
+/* `domain` is the end of `host`. */
+static void keep_host(struct door_session *session, const char *host, const char *domain)
 {
     keep_name(&session->client_host, host);
-    session->client_domain = session->client_host ? registrable_part(session->client_host) : NULL;
+    session->client_domain = session->client_host ? session->client_host + (domain - host) : NULL;
 }
 
 static void forget_names(struct door_session *session)
@@ -160,7 +161,7 @@ struct door_answer door_connect(const struct door_params *door, struct door_sess
     if (verdict.kind == VERDICT_CONTINUE) {
         session->client = connect->client;
         if (is_followed(session))
-            keep_host(session, client_host);
+            keep_host(session, client_host, event.client_domain);
         return go_on(0);
     }
     refuse_for_good(session, &verdict.reply);

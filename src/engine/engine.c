@@ -224,18 +224,11 @@ void judge_release_monitored(struct judging *judging)
     }
 }
 
-/* False when a cap, or a session's record that is not to be had, keeps the session out or uncounted. */
+/* False when a cap keeps the session out. */
 static bool judge_caps(struct judging *judging, const struct chain *chain)
 {
     struct full full = tally_find_full(judging->engine->current, chain);
-    bool monitor = rules_monitor(judging->rules);
-
-    if (full.limit == LIMIT_NONE || (monitor && judging->over))
-        return true;
-    judge_found(judging, full.limit, monitor ? ACTION_MONITOR : ACTION_REFUSE, full.scope, full.count, full.max, 0);
-    if (monitor)
-        judging->over = judging->over_now = true;
-    return monitor;
+    return full.limit == LIMIT_NONE || judge_whole(judging, full.limit, full.scope, full.count, full.max);
 }
 
 /* A client that is refused as it connects: its session waits to be told, or is told at once. */

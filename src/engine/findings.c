@@ -53,6 +53,23 @@ void finding_refuse(struct judging *judging, const struct reply *form, const str
     reply_render(form, finding, &judging->verdict->reply);
 }
 
+bool judge_whole(struct judging *judging, enum limit_id limit, scope_id scope, uint32_t count, uint32_t max)
+{
+    bool monitor = rules_monitor(judging->rules);
+
+    if (monitor && judging->over)
+        return true;
+    judge_found(judging, limit, monitor ? ACTION_MONITOR : ACTION_REFUSE, scope, count, max, 0);
+    if (monitor)
+        judge_would_end(judging);
+    return monitor;
+}
+
+void judge_would_end(struct judging *judging)
+{
+    judging->over = judging->over_now = true;
+}
+
 void judge_found(struct judging *judging, enum limit_id limit, enum action action, scope_id scope, uint32_t count,
                  uint32_t max, uint32_t points)
 {

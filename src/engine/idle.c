@@ -9,26 +9,27 @@ bool judge_idle(struct judging *judging)
     int64_t idle_time = rules_setting(judging->rules, judging->levels, judging->level_count, SETTING_IDLE_TIME);
     /* What it hears with delay it has not heard yet. */
     int64_t silent = judging->engine->now > session->heard ? judging->engine->now - session->heard : 0;
-    bool monitor = rules_monitor(judging->rules);
     bool idle = session->idle || (!session->watched && silent > idle_time + judging->engine->idle_slack_ns);
 
-    if (idle_time == 0 || session->transfer || !idle || (monitor && judging->over))
+    if (idle_time == 0 || session->transfer || !idle)
         return true;
     scope_id scope = rules_setting_scope(judging->rules, judging->levels, judging->level_count, SETTING_IDLE_TIME);
-    judge_found(judging, LIMIT_IDLE_TIME, monitor ? ACTION_MONITOR : ACTION_REFUSE, scope,
-                (uint32_t)(silent / NS_PER_S), (uint32_t)(idle_time / NS_PER_S), 0);
-    if (monitor)
-        judging->over = judging->over_now = true;
-    return monitor;
+    return judge_whole(judging, LIMIT_IDLE_TIME, scope, (uint32_t)(silent / NS_PER_S),
+                       (uint32_t)(idle_time / NS_PER_S));
+}
+
+/* What applies to that session, 0 where nothing does. */
+static int64_t setting_of(const struct engine *engine, uint32_t number, enum setting setting)
+{
+    unsigned level_count;
+    const uint32_t *levels = tally_levels(engine->current, number, &level_count);
+    return rules_setting(tally_rules(engine->current), levels, level_count, setting);
 }
 
 /* Whether nothing has been heard of the session for longer than its idle_time. */
 static bool has_gone_silent(const struct engine *engine, uint32_t number)
 {
-    unsigned level_count;
-    const uint32_t *levels = tally_levels(engine->current, number, &level_count);
-    int64_t idle_time = rules_setting(tally_rules(engine->current), levels, level_count, SETTING_IDLE_TIME);
-
+    int64_t idle_time = setting_of(engine, number, SETTING_IDLE_TIME);
     return idle_time > 0 && engine->now - engine->sessions[number].heard > idle_time;
 }
 
@@ -43,12 +44,7 @@ size_t engine_idle_candidates(struct engine *engine, int64_t now, uint32_t *next
         uint32_t number = (*next)++;
         const struct session *session = &engine->sessions[number];
         if (session->state != SESSION_IN || session->transfer || session->idle ||
-            (session->over && rules_monitor(rules)))
-            continue;
-        unsigned level_count;
-        const uint32_t *levels = tally_levels(engine->current, number, &level_count);
-        int64_t idle_time = rules_setting(rules, levels, level_count, SETTING_IDLE_TIME);
-        if (idle_time == 0 || engine->now - session->heard <= idle_time)
+            (session->over && rules_monitor(rules)) || !has_gone_silent(engine, number))
             continue;
         out[count++] = (struct idle_candidate){
             .id = session_handle(engine, number),
@@ -56,11 +52,10 @@ size_t engine_idle_candidates(struct engine *engine, int64_t now, uint32_t *next
             .local = session->facts.local,
             .client_port = session->facts.client_port,
             .local_port = session->facts.local_port,
-            .idle_time_ns = idle_time,
+            .idle_time_ns = setting_of(engine, number, SETTING_IDLE_TIME),
             /* Where everything is only monitored nothing is ended. */
-            .action = rules_monitor(rules)
-                          ? IDLE_REFUSE
-                          : (enum idle_action)rules_setting(rules, levels, level_count, SETTING_IDLE_ACTION),
+            .action =
+                rules_monitor(rules) ? IDLE_REFUSE : (enum idle_action)setting_of(engine, number, SETTING_IDLE_ACTION),
         };
     }
     if (*next >= engine->fresh)

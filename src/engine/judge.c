@@ -142,12 +142,6 @@ void judge_begin(struct judging *judging)
         judging->reputation = reputation_of(record, steps, judging->tick);
 }
 
-/* The session would have been ended here. */
-static void would_end(struct judging *judging)
-{
-    judging->over = judging->over_now = true;
-}
-
 bool judge_lists(struct judging *judging, bool *spared)
 {
     const struct event *event = judging->event;
@@ -165,7 +159,7 @@ bool judge_lists(struct judging *judging, bool *spared)
     case MODE_MONITOR:
         if (!judging->over)
             judge_found(judging, LIMIT_DENY, ACTION_MONITOR, RULES_SERVICE, 0, 0, 0);
-        would_end(judging);
+        judge_would_end(judging);
         break;
     case MODE_SCORE:
         if (!(judging->scored >> SCORED_DENY & 1))
@@ -238,7 +232,8 @@ static bool banned_by(const struct record *record, const struct terms *terms, ui
 }
 
 /* The crossing begins a ban of the key, unless a ban that counts for more is in force. */
-static bool begin_ban(struct judging *judging, const struct terms *terms, const struct taking *taking)
+static bool begin_ban(struct judging *judging, const struct terms *terms, const struct taking *taking,
+                      uint32_t *ban_until)
 {
     int rank = terms->mode == MODE_BLOCK ? RANK_BLOCK : terms->mode == MODE_SCORE ? RANK_SCORE : RANK_MONITOR;
     uint64_t until = judging->tick + ((uint64_t)terms->value[TERM_BAN] >> TICK_BITS) + 1;
@@ -254,7 +249,7 @@ static bool begin_ban(struct judging *judging, const struct terms *terms, const 
          (BAN_RANK(record->ban) == rank && (int32_t)((uint32_t)until - record->ban_until) <= 0)))
         return false;
     record->ban = BAN(rank, terms->slot);
-    record->ban_until = (uint32_t)until;
+    *ban_until = record->ban_until = (uint32_t)until;
     if (rank != RANK_MONITOR) {
         judging->engine->totals[LIMIT_NUMBERED + terms->number].bans++;
         if (terms->per == PER_CLIENT)
@@ -281,11 +276,8 @@ static bool judge_over(struct judging *judging, const struct terms *terms, const
     bool began = false, per_client = terms->per == PER_CLIENT;
     uint32_t ban_until = banned ? record->ban_until : 0;
 
-    if (!banned && terms->value[TERM_BAN] > 0 && limit_can_ban(terms->per)) {
-        began = begin_ban(judging, terms, taking);
-        if (began)
-            ban_until = (uint32_t)(judging->tick + ((uint64_t)terms->value[TERM_BAN] >> TICK_BITS) + 1);
-    }
+    if (!banned && terms->value[TERM_BAN] > 0 && limit_can_ban(terms->per))
+        began = begin_ban(judging, terms, taking, &ban_until);
     if (action == ACTION_SCORE) {
         if (judging->scored >> terms->number & 1)
             return true;
@@ -295,7 +287,7 @@ static bool judge_over(struct judging *judging, const struct terms *terms, const
         judging->over_now = true;
         if (judging->event->kind == EVENT_CONNECT ||
             reply_ends_session(form, judging->event->kind, judging->event->rejected))
-            would_end(judging);
+            judge_would_end(judging);
     }
     if (action == ACTION_REFUSE)
         judging->client_blamed = terms->per == PER_SESSION || terms->per == PER_MESSAGE || per_client;
@@ -358,12 +350,11 @@ static bool judge_limit(struct judging *judging, const struct terms *terms)
         return true;
 
     struct record *record = NULL;
-    if (limit_has_window(terms->count, terms->per)) {
+    bool windowed = limit_has_window(terms->count, terms->per);
+    if (windowed)
         taking->shape = window_shape((uint64_t)terms->value[TERM_WINDOW], terms->largest);
+    if (windowed || bans)
         record = record_find(judging->engine, taking->group, taking->key);
-    } else if (bans) {
-        record = record_find(judging->engine, taking->group, taking->key);
-    }
     if (record)
         record_touch(record, judging->tick);
     bool banned = max > 0 && bans && banned_by(record, terms, judging->tick);

@@ -89,7 +89,7 @@ static void find_listener(const struct rules *rules, const struct session_facts 
         *listener = *listen != RULES_NO_SCOPE ? rules->scopes[*listen].parent : rules->catch_all;
 }
 
-static const struct settings *level_settings(const struct rules *rules, uint32_t level)
+const struct settings *level_settings(const struct rules *rules, uint32_t level)
 {
     return level & CHAIN_LAYER ? &rules->layers[level & ~CHAIN_LAYER] : &rules->scopes[level].settings;
 }

@@ -127,6 +127,9 @@ struct rules {
     uint64_t reputation_group;
 };
 
+/* The settings of one level of a chain (chain.h). */
+const struct settings *level_settings(const struct rules *rules, uint32_t level);
+
 /* Orders by owner, address and port; what `listen` says does not matter. For qsort and bsearch. */
 int listen_key_compare(const void *a, const void *b);
 int name_key_compare(const void *a, const void *b);

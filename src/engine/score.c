@@ -47,19 +47,15 @@ bool judge_score(struct judging *judging)
 {
     int64_t most = rules_setting(judging->rules, judging->levels, judging->level_count, SETTING_SCORE_REFUSE);
     struct scoring scoring = {.text = NULL};
-    bool monitor = rules_monitor(judging->rules);
 
-    if (most == 0 || judging->scored == 0 || (monitor && judging->over))
+    if (most == 0 || judging->scored == 0)
         return true;
     add_all(&scoring, judging->rules, judging->levels, judging->level_count, judging->scored);
     if (scoring.sum < (uint64_t)most)
         return true;
     scope_id scope = rules_setting_scope(judging->rules, judging->levels, judging->level_count, SETTING_SCORE_REFUSE);
-    judge_found(judging, LIMIT_SCORE, monitor ? ACTION_MONITOR : ACTION_REFUSE, scope,
-                scoring.sum < UINT32_MAX ? (uint32_t)scoring.sum : UINT32_MAX, (uint32_t)most, 0);
-    if (monitor)
-        judging->over = judging->over_now = true;
-    return monitor;
+    return judge_whole(judging, LIMIT_SCORE, scope, scoring.sum < UINT32_MAX ? (uint32_t)scoring.sum : UINT32_MAX,
+                       (uint32_t)most);
 }
 
 bool engine_score(const struct engine *engine, session_id id, char out[SCORE_TEXT_SIZE])

@@ -131,6 +131,11 @@ int64_t judge_error_delay(const struct judging *judging, bool was_error);
 void judge_found(struct judging *judging, enum limit_id limit, enum action action, scope_id scope, uint32_t count,
                  uint32_t max, uint32_t points);
 
+/* The session is over what holds for the whole of it. False when that refuses it; where everything is only monitored it
+ * is told, once, and from then on the session counts as ended. */
+bool judge_whole(struct judging *judging, enum limit_id limit, scope_id scope, uint32_t count, uint32_t max);
+void judge_would_end(struct judging *judging);
+
 /* findings.c. A finding to be filled in, NULL when there is no room to tell it; then whether it is the first of its
  * kind; then, when it refuses, what is said. */
 struct finding *finding_add(struct judging *judging, enum limit_id limit, const char *name, enum action action,

@@ -25,8 +25,7 @@ bool rules_terms(const struct rules *rules, const uint32_t *levels, unsigned lev
     out->except = NULL;
     out->largest = 0;
     for (unsigned i = 0; i < level_count; i++) {
-        const struct settings *settings =
-            levels[i] & CHAIN_LAYER ? &rules->layers[levels[i] & ~CHAIN_LAYER] : &rules->scopes[levels[i]].settings;
+        const struct settings *settings = level_settings(rules, levels[i]);
         if (!(settings->limited >> limit & 1))
             continue;
         const struct limit_block *block = &rules->blocks[settings->blocks[limit]];
