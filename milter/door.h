@@ -8,18 +8,9 @@
 #ifndef MILTER_DOOR_H
 #define MILTER_DOOR_H
 
-#include <pthread.h>
-
+#include "doors/doors.h"
 #include "engine/engine.h"
 #include "mail/names.h"
-
-struct door_params {
-    struct engine *engine;
-    pthread_mutex_t *lock; /* held around each call of the engine, here and wherever else the engine is used */
-    int64_t (*now)(void);  /* nanoseconds of a monotonic clock */
-    /* Told of every verdict with findings, without the lock; `client` is the whole address of the session's client. */
-    void (*tell)(const struct verdict *verdict, const struct addr *client);
-};
 
 /* One session of the MTA. All zero to begin with. The names are in normal form and belong to the session; NULL is one
  * that is not known, or that memory was too short for. */

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "door.h"
-#include "waiting.h"
+#include "doors/waiting.h"
 
 struct driver_params {
     const char *socket; /* in libmilter's notation, smfi_setconn(3) */

@@ -24,7 +24,7 @@
 #include "engine/engine.h"
 #include "milter/door.h"
 #include "milter/libmilter_driver.h"
-#include "milter/waiting.h"
+#include "doors/waiting.h"
 
 /* How many reports or counters are taken at a time, so that the lock is held briefly and little stack is needed. */
 #define CHUNK 16

@@ -33,8 +33,9 @@ struct engine_params {
     uint32_t session_records; /* sessions that can be known at once, 1 to ENGINE_SESSIONS_MAX */
     uint32_t table_records;   /* keys whose history can be known at once, 1 to ENGINE_TABLE_MAX */
     uint64_t seed[2];         /* of the keyed hash; random in the daemon, fixed in tests */
-    int64_t
-        idle_slack_ns; /* a session that the kernel has not been asked about is idle only so much later; 0 or more */
+    /* A session that the kernel has not been asked about is idle only so much later; 0 or more. */
+    int64_t idle_slack_ns;
+    bool connections; /* sessions are found by their connection, too: for request.h */
 };
 #define ENGINE_SESSIONS_MAX 16777216u
 #define ENGINE_TABLE_MAX 134217728u

@@ -1,11 +1,11 @@
 /*
- * test_waiting.c: the bounded room to wait in. Links milter/waiting.c.
+ * test_waiting.c: the bounded room to wait in. Links src/doors/waiting.c.
  *
  * No test measures time: a wait that should end at once is asked for an hour, and a wait that does not end is ended by
  * the test's time-out.
  */
 #include "check_main.h"
-#include "milter/waiting.h"
+#include "doors/waiting.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
 /*
- * waiting.h: the room where callbacks wait before they tell a client that it is refused. For drivers whose callbacks
- * block; each one that waits holds a thread, so the room is bounded.
+ * waiting.h: the room where answers wait before a client is told that it is refused. Each one that waits holds a
+ * process of the MTA, and in a driver whose callbacks block a thread as well, so the room is bounded.
  *
  * Threads: any number may wait; waiting_close() may be called from any thread, not from a signal handler.
  */
@@ -23,7 +23,12 @@ void waiting_set(struct waiting_room *room, uint32_t places, int64_t longest_ns)
  * is taken. */
 void waiting_wait(struct waiting_room *room, int64_t delay_ns);
 
-/* Wakes everybody; nobody waits from here on. */
+/* For drivers that do not block: takes a place and returns how long to wait, in nanoseconds; 0, and no place is taken,
+ * where waiting_wait() would not wait. Whoever got a place gives it back with waiting_leave() when its wait is over. */
+int64_t waiting_enter(struct waiting_room *room, int64_t delay_ns);
+void waiting_leave(struct waiting_room *room);
+
+/* Wakes everybody; nobody waits from here on. (Those who do not block have to be told.) */
 void waiting_close(struct waiting_room *room);
 
 #endif

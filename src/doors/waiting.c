@@ -1,7 +1,7 @@
 /*
  * waiting.c: a bounded room to wait in.
  */
-#include "waiting.h"
+#include "doors/waiting.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -53,6 +53,32 @@ void waiting_set(struct waiting_room *room, uint32_t places, int64_t longest_ns)
     pthread_mutex_unlock(&room->lock);
 }
 
+/* The room is locked. */
+static int64_t enter(struct waiting_room *room, int64_t delay_ns)
+{
+    if (delay_ns > room->longest_ns)
+        delay_ns = room->longest_ns;
+    if (delay_ns <= 0 || room->closed || (room->places != 0 && room->taken >= room->places))
+        return 0;
+    room->taken++;
+    return delay_ns;
+}
+
+int64_t waiting_enter(struct waiting_room *room, int64_t delay_ns)
+{
+    pthread_mutex_lock(&room->lock);
+    delay_ns = enter(room, delay_ns);
+    pthread_mutex_unlock(&room->lock);
+    return delay_ns;
+}
+
+void waiting_leave(struct waiting_room *room)
+{
+    pthread_mutex_lock(&room->lock);
+    room->taken--;
+    pthread_mutex_unlock(&room->lock);
+}
+
 void waiting_wait(struct waiting_room *room, int64_t delay_ns)
 {
     struct timespec until;
@@ -61,13 +87,11 @@ void waiting_wait(struct waiting_room *room, int64_t delay_ns)
         return;
     clock_gettime(CLOCK_MONOTONIC, &until);
     pthread_mutex_lock(&room->lock);
-    if (delay_ns > room->longest_ns)
-        delay_ns = room->longest_ns;
-    delay_ns += until.tv_nsec;
-    until.tv_sec += (time_t)(delay_ns / NS_PER_S);
-    until.tv_nsec = (long)(delay_ns % NS_PER_S);
-    if (room->places == 0 || room->taken < room->places) {
-        room->taken++;
+    delay_ns = enter(room, delay_ns);
+    if (delay_ns > 0) {
+        delay_ns += until.tv_nsec;
+        until.tv_sec += (time_t)(delay_ns / NS_PER_S);
+        until.tv_nsec = (long)(delay_ns % NS_PER_S);
         while (!room->closed && pthread_cond_timedwait(&room->wake, &room->lock, &until) != ETIMEDOUT)
             continue;
         room->taken--;
