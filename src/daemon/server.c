@@ -21,10 +21,10 @@
 #include "daemon/log.h"
 #include "daemon/milter_socket.h"
 #include "daemon/report.h"
+#include "doors/waiting.h"
 #include "engine/engine.h"
 #include "milter/door.h"
 #include "milter/libmilter_driver.h"
-#include "doors/waiting.h"
 
 /* How many reports or counters are taken at a time, so that the lock is held briefly and little stack is needed. */
 #define CHUNK 16
@@ -338,7 +338,7 @@ void server_block_signals(void)
 
 struct server_memory server_memory(const struct config *config)
 {
-    struct engine_memory engine = engine_memory(config->session_table_size, config->table_size, config->rules);
+    struct engine_memory engine = engine_memory(config->session_table_size, config->table_size, false, config->rules);
     return (struct server_memory){
         .full = MEMORY_BASE +
                 (uint64_t)config->session_table_size * (MEMORY_LIBMILTER_SESSION + driver_session_memory()) +

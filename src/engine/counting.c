@@ -17,10 +17,11 @@ static void tell_untracked(struct judging *judging, const struct taking *taking)
     finding_cross(judging, finding, false);
 }
 
-/* The session holds the record of its client. */
+/* The session holds the record of its client, as it holds its slots. */
 static void pin(struct judging *judging, uint32_t index)
 {
     struct session *session = judging->session;
+
     for (unsigned i = 0; i < SESSION_PINS; i++) {
         if (session->pins[i] == index + 1)
             return;
@@ -47,10 +48,10 @@ static bool take_network(struct judging *judging, const struct taking *taking, s
     bool moved = taking->seen && window_move(names, then, judging->tick);
     *sight = (struct window){.shape = 0};
     window_open(sight, taking->shape, judging->tick);
-    window_add(sight);
+    window_add(sight, 1);
     network->last = (uint32_t)judging->tick;
     if (!moved)
-        window_add(names);
+        window_add(names, 1);
     return true;
 }
 
@@ -68,7 +69,7 @@ static void take_window(struct judging *judging, const struct taking *taking)
     record_touch(record, judging->tick);
     window_open(window, taking->shape, judging->tick);
     if (taking->count != COUNT_NETWORKS) {
-        window_add(window);
+        window_add(window, event_times(judging->event));
     } else {
         /* Obtaining the network's record must not evict the name's. */
         table_pin(engine->table, index);
@@ -76,7 +77,7 @@ static void take_window(struct judging *judging, const struct taking *taking)
             tell_untracked(judging, taking);
         table_unpin(engine->table, index);
     }
-    if (taking->per_client)
+    if (taking->per_client && judging->session->hold != HELD_NOTHING)
         pin(judging, index);
 }
 

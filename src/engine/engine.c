@@ -46,9 +46,15 @@ struct engine *engine_new(const struct engine_params *params, struct rules **rul
     engine->free = NO_SESSION;
     engine->idle_slack_ns = params->idle_slack_ns;
     engine->sessions = calloc(engine->records, sizeof *engine->sessions);
+    if (params->connections) {
+        engine->connection_mask = connection_buckets(engine->records) - 1;
+        engine->connections = calloc(engine->connection_mask + 1, sizeof *engine->connections);
+    }
+    for (unsigned i = 0; i < HOLDS; i++)
+        engine->held[i].oldest = engine->held[i].newest = NO_SESSION;
     engine->crossings = crossings_new(engine->seed);
     engine->table = table_new(params->table_records, engine->seed);
-    if (engine->sessions && engine->crossings && engine->table)
+    if (engine->sessions && engine->crossings && engine->table && (engine->connections || !params->connections))
         engine->current = tally_new(rules, engine->records, engine->seed);
     if (!engine->current)
         engine_free(&engine);
@@ -64,48 +70,20 @@ void engine_free(struct engine **engine)
     crossings_free(&(*engine)->crossings);
     table_free(&(*engine)->table);
     free((*engine)->sessions);
+    free((*engine)->connections);
     free(*engine);
     *engine = NULL;
 }
 
-struct engine_memory engine_memory(uint32_t session_records, uint32_t table_records, const struct rules *rules)
+struct engine_memory engine_memory(uint32_t session_records, uint32_t table_records, bool connections,
+                                   const struct rules *rules)
 {
     return (struct engine_memory){
-        .sessions = sizeof(struct engine) + session_records * sizeof(struct session) + crossings_bytes(),
+        .sessions = sizeof(struct engine) + session_records * sizeof(struct session) + crossings_bytes() +
+                    (connections ? connection_buckets(session_records) * sizeof(uint32_t) : 0),
         .table = table_bytes(table_records),
         .per_rules = tally_bytes(session_records, rules),
     };
-}
-
-/* The next free record's number; the caller has made sure that there is one. */
-static uint32_t session_alloc(struct engine *engine)
-{
-    uint32_t number = engine->free;
-    if (number != NO_SESSION)
-        engine->free = engine->sessions[number].next_free;
-    else
-        number = engine->fresh++;
-    return number;
-}
-
-static bool session_available(const struct engine *engine)
-{
-    return engine->free != NO_SESSION || engine->fresh < engine->records;
-}
-
-session_id session_handle(const struct engine *engine, uint32_t number)
-{
-    return (session_id)engine->sessions[number].generation << 32 | (number + 1);
-}
-
-/* The record of a handle; NULL when that session is not open. */
-struct session *session_find(const struct engine *engine, session_id id)
-{
-    uint32_t number = (uint32_t)id - 1;
-    if (number >= engine->fresh)
-        return NULL;
-    struct session *session = &engine->sessions[number];
-    return session->state != SESSION_FREE && session->generation == id >> 32 ? session : NULL;
 }
 
 int64_t engine_advance(struct engine *engine, int64_t now)
@@ -113,100 +91,6 @@ int64_t engine_advance(struct engine *engine, int64_t now)
     if (now > engine->now)
         engine->now = now;
     return engine->now;
-}
-
-/* The key of a session's slot of a limit per client, client_domain or user; false when it has none. */
-static bool slot_key_of(const struct session *session, const struct rules *rules, const struct terms *terms,
-                        struct slot_key *key)
-{
-    static const uint32_t none[4] = {0};
-    const uint32_t *name = terms->per == PER_USER ? session->user : session->domain;
-
-    if (terms->per == PER_CLIENT) {
-        struct prefix client = rules_client(rules, &session->facts.client);
-        key->group = terms->group ^ client.addr.family;
-        key_of_addr(&client.addr, key->key);
-        return client.addr.family != ADDR_NONE;
-    }
-    key->group = terms->group;
-    memcpy(key->key, name, sizeof key->key);
-    return memcmp(name, none, sizeof none) != 0;
-}
-
-/* Counts an open session under the new rules, as it would stand if it had come in under them. */
-static void derive(struct engine *engine, uint32_t number)
-{
-    const struct session *session = &engine->sessions[number];
-    struct tally *next = engine->next;
-    const struct rules *rules = tally_rules(next);
-    struct chain chain;
-
-    rules_resolve(rules, &session->facts, &chain);
-    if (session->state == SESSION_PENDING) {
-        tally_pend(next, number, &chain);
-        return;
-    }
-    tally_take(next, number, &chain, !(session->over && rules_monitor(rules)));
-    for (limit_number limit = 0; limit < rules_limit_count(rules); limit++) {
-        int index = rules_session_index(rules, limit);
-        struct terms terms;
-        struct slot_key key;
-        if (index >= 0 && rules_terms(rules, chain.levels, chain.level_count, limit, &terms) &&
-            !(session->over && terms.mode == MODE_MONITOR) && slot_key_of(session, rules, &terms, &key))
-            tally_take_slot(next, number, index, &key);
-    }
-    uint64_t scored = 0, old = tally_scored(engine->current, number);
-    for (; old != 0; old &= old - 1) {
-        unsigned limit = (unsigned)__builtin_ctzll(old);
-        unsigned moved = limit == SCORED_DENY ? SCORED_DENY : engine->next_limit[limit];
-        if (limit == SCORED_DENY || moved != LIMITS_MAX)
-            scored |= UINT64_C(1) << moved;
-    }
-    tally_set_scored(next, number, scored);
-}
-
-/* True when the session also stands in the tally of a reload under way. */
-static bool is_derived(const struct engine *engine, uint32_t number)
-{
-    return engine->next && number < engine->next_derived;
-}
-
-/* What the session holds has changed: in the tally of a reload it is counted anew. */
-void session_derive_again(struct engine *engine, uint32_t number)
-{
-    if (!is_derived(engine, number))
-        return;
-    tally_release(engine->next, number);
-    derive(engine, number);
-}
-
-static struct session *session_open(struct engine *engine, const struct session_facts *facts, enum session_state state,
-                                    uint32_t *number)
-{
-    *number = session_alloc(engine);
-    struct session *session = &engine->sessions[*number];
-    uint32_t generation = session->generation;
-
-    *session =
-        (struct session){.facts = *facts, .generation = generation, .state = (uint8_t)state, .heard = engine->now};
-    ++*(state == SESSION_IN ? &engine->in : &engine->pending);
-    return session;
-}
-
-static void session_end(struct engine *engine, struct session *session)
-{
-    uint32_t number = (uint32_t)(session - engine->sessions);
-
-    tally_release(engine->current, number);
-    if (engine->next)
-        tally_release(engine->next, number);
-    for (unsigned i = 0; i < SESSION_PINS && session->pins[i] != 0; i++)
-        table_unpin(engine->table, session->pins[i] - 1);
-    --*(session->state == SESSION_IN ? &engine->in : &engine->pending);
-    session->state = SESSION_FREE;
-    session->generation++;
-    session->next_free = engine->free;
-    engine->free = number;
 }
 
 void judge_release_monitored(struct judging *judging)
@@ -243,25 +127,23 @@ static session_id refuse_connect(struct engine *engine, const struct chain *chai
         return 0;
     }
     verdict->speak_at = REFUSE_AT_HELO;
-    session_open(engine, facts, SESSION_PENDING, &number);
+    session_open(engine, facts, SESSION_PENDING, HELD_BY_DOOR, &number);
     tally_pend(engine->current, number, chain);
     session_derive_again(engine, number);
     return session_handle(engine, number);
 }
 
-void engine_connect(struct engine *engine, const struct connect_event *event, int64_t now, session_id *id,
-                    struct verdict *verdict)
+session_id session_connect(struct engine *engine, const struct connect_event *event, const struct coming *coming,
+                           int64_t now, struct verdict *verdict)
 {
-    struct session_facts facts = session_facts_of(event);
+    const struct session_facts facts = session_facts_of(event);
     struct taking takings[LIMITS_MAX];
     const struct rules *rules = tally_rules(engine->current);
     const struct event names = {
         .kind = EVENT_CONNECT, .client_domain = event->client_domain, .client_host = event->client_host};
     struct chain chain;
-    bool exempt;
+    bool exempt = false, again = coming->slots == SLOTS_ALONE;
 
-    *id = 0;
-    engine_advance(engine, now);
     rules_resolve(rules, &facts, &chain);
     struct judging judging = {.engine = engine,
                               .rules = rules,
@@ -270,59 +152,101 @@ void engine_connect(struct engine *engine, const struct connect_event *event, in
                               .levels = chain.levels,
                               .level_count = chain.level_count,
                               .disconnect_delay_ns = chain.disconnect_delay_ns,
+                              .over = coming->over,
+                              .scored = coming->scored,
+                              .slots = coming->slots,
                               .now = now,
                               .tick = engine_tick(engine),
                               .verdict = verdict,
                               .takings = takings};
     judge_begin(&judging);
-    bool admitted = judge_lists(&judging, &exempt);
+    bool admitted = again || judge_lists(&judging, &exempt);
     if (exempt) {
         verdict->kind = VERDICT_EXEMPT;
-        return;
+        return 0;
     }
-    admitted = admitted && judge_limits(&judging) && judge_caps(&judging, &chain) && judge_score(&judging);
+    admitted = admitted && judge_limits(&judging) && (coming->slots == NO_SLOTS || judge_caps(&judging, &chain)) &&
+               (again || judge_score(&judging));
     if (!admitted) {
         if (judging.client_blamed)
             client_history(engine, rules, &facts.client, judging.tick, POINTS_REFUSAL);
-        *id = refuse_connect(engine, &chain, &facts, verdict);
-        return;
+        if (coming->hold == HELD_BY_DOOR)
+            return refuse_connect(engine, &chain, &facts, verdict);
+        verdict->speak_at = REFUSE_AT_CONNECT;
+        return 0;
     }
     if (!session_available(engine)) {
         judge_found(&judging, LIMIT_SESSION_TABLE, ACTION_UNTRACKED, RULES_SERVICE, engine->records, engine->records,
                     0);
-        return;
+        return 0;
     }
-    judging.session = session_open(engine, &facts, SESSION_IN, &judging.number);
+    judging.session = session_open(engine, &facts, SESSION_IN, coming->hold, &judging.number);
     judging.session->over = judging.over;
-    judging.session->partly_heard = judging.session->transfer = event->partly_heard;
+    /* Who only asks does not say when a transfer begins and ends. */
+    judging.session->partly_heard = judging.session->transfer = event->partly_heard || coming->hold != HELD_BY_DOOR;
     if (event->client_domain && event->client_domain[0])
         key_of_name(engine, event->client_domain, judging.session->domain);
-    tally_take(engine->current, judging.number, &chain, !(judging.over_now && rules_monitor(rules)));
+    tally_take(engine->current, judging.number, &chain,
+               coming->slots != NO_SLOTS && !(judging.over_now && rules_monitor(rules)));
     tally_set_scored(engine->current, judging.number, judging.scored);
     judge_commit(&judging);
     session_derive_again(engine, judging.number);
-    *id = session_handle(engine, judging.number);
+    return session_handle(engine, judging.number);
+}
+
+void engine_connect(struct engine *engine, const struct connect_event *event, int64_t now, session_id *id,
+                    struct verdict *verdict)
+{
+    const struct watched_connection connection = connection_of(event);
+    struct coming coming = {.hold = HELD_BY_DOOR};
+
+    engine_lapse(engine, now);
+    struct session *known = session_of_connection(engine, &connection);
+    if (known && known->hold != HELD_BY_DOOR) {
+        uint32_t number = session_number(engine, known);
+        if (known->hold != HELD_NOTHING) {
+            session_hold(engine, number, HELD_BY_DOOR);
+            known->partly_heard = known->transfer = event->partly_heard;
+            known->heard = engine->now;
+            *id = session_handle(engine, number);
+            verdict_begin(verdict);
+            return;
+        }
+        coming.slots = SLOTS_ALONE;
+        coming.over = known->over;
+        coming.scored = tally_scored(engine->current, number);
+        session_end(engine, known);
+    }
+    *id = session_connect(engine, event, &coming, now, verdict);
+}
+
+static void add(uint32_t *count, uint32_t number)
+{
+    *count += number < UINT32_MAX - *count ? number : UINT32_MAX - *count;
 }
 
 /* The session's own counters, of an event that was admitted. */
 static void count_event(struct session *session, const struct event *event)
 {
+    uint32_t times = event_times(event);
+
     switch (event->kind) {
     case EVENT_MAIL:
-        session->messages += session->messages < UINT32_MAX;
-        session->bounces += session->bounces < UINT32_MAX && event->sender && event->sender[0] == '\0';
+        add(&session->messages, 1);
+        add(&session->bounces, event->sender && event->sender[0] == '\0');
         session->message_recipients = 0;
         break;
     case EVENT_RCPT:
-        session->recipients += session->recipients < UINT32_MAX;
-        if (event->rejected)
-            session->errors += session->errors < UINT32_MAX;
-        else
-            session->message_recipients += session->message_recipients < UINT32_MAX;
+        add(&session->recipients, times);
+        add(event->rejected ? &session->errors : &session->message_recipients, times);
         break;
     case EVENT_UNKNOWN:
-        session->unknown_commands += session->unknown_commands < UINT32_MAX;
-        session->errors += session->errors < UINT32_MAX;
+        add(&session->unknown_commands, 1);
+        add(&session->errors, 1);
+        break;
+    case EVENT_REJECTED:
+        add(&session->errors, times);
+        session->message_recipients -= times < session->message_recipients ? times : session->message_recipients;
         break;
     default:
         break;
@@ -331,7 +255,8 @@ static void count_event(struct session *session, const struct event *event)
 
 static bool is_error(const struct event *event)
 {
-    return event->kind == EVENT_UNKNOWN || (event->kind == EVENT_RCPT && event->rejected);
+    return event->kind == EVENT_UNKNOWN || event->kind == EVENT_REJECTED ||
+           (event->kind == EVENT_RCPT && event->rejected);
 }
 
 /* The message is here, or will not come. */
@@ -356,7 +281,7 @@ void engine_event(struct engine *engine, session_id id, const struct event *even
     if (!session || session->state != SESSION_IN)
         return;
     engine_advance(engine, now);
-    uint32_t number = (uint32_t)(session - engine->sessions);
+    uint32_t number = session_number(engine, session);
     struct judging judging = {.engine = engine,
                               .rules = tally_rules(engine->current),
                               .event = event,
@@ -365,6 +290,7 @@ void engine_event(struct engine *engine, session_id id, const struct event *even
                               .client = session->facts.client,
                               .over = session->over,
                               .scored = tally_scored(engine->current, number),
+                              .slots = session->hold == HELD_NOTHING ? NO_SLOTS : SLOTS_TOO,
                               .now = now,
                               .tick = engine_tick(engine),
                               .verdict = verdict,
@@ -494,7 +420,7 @@ bool engine_reload_step(struct engine *engine, struct tally *next)
     for (uint32_t i = 0; i < ENGINE_BATCH && engine->next_derived < engine->fresh; i++) {
         uint32_t number = engine->next_derived++;
         if (engine->sessions[number].state != SESSION_FREE)
-            derive(engine, number);
+            session_derive(engine, number);
     }
     /* A record that is used for the first time after this lies above next_derived: it is derived by another step, or,
      * once all are, when its session is opened. */
@@ -542,8 +468,9 @@ struct engine_totals engine_totals(const struct engine *engine)
 {
     struct table_totals table = table_totals(engine->table);
     return (struct engine_totals){
-        .sessions = engine->in + engine->pending,
+        .sessions = engine->in + engine->pending - engine->held[HELD_NOTHING].count,
         .pending = engine->pending,
+        .remembered = engine->held[HELD_NOTHING].count,
         .clients = tally_keys(engine->current),
         .crossings = crossings_used(engine->crossings),
         .session_records = engine->records,

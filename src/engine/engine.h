@@ -46,14 +46,15 @@ struct engine *engine_new(const struct engine_params *params, struct rules **rul
 /* Frees the engine with its rules and sets the caller's pointer to NULL. */
 void engine_free(struct engine **engine);
 
-/* Bytes that an engine of that size with these rules will hold once every table is full, the rules included. During a
- * reload it is `per_rules` of the new rules more. */
+/* Bytes that an engine of that size with these rules, and with `connections` or not, will hold once every table is
+ * full, the rules included. During a reload it is `per_rules` of the new rules more. */
 struct engine_memory {
     size_t sessions;  /* records of sessions, and the crossings */
     size_t table;     /* what is known of clients, domains and so on */
     size_t per_rules; /* the rule set and the counters under it */
 };
-struct engine_memory engine_memory(uint32_t session_records, uint32_t table_records, const struct rules *rules);
+struct engine_memory engine_memory(uint32_t session_records, uint32_t table_records, bool connections,
+                                   const struct rules *rules);
 
 /*
  * A client has connected. Judges it and, when it is let in, takes its slot in every scope of its chain and counts it in
@@ -62,6 +63,11 @@ struct engine_memory engine_memory(uint32_t session_records, uint32_t table_reco
  * (a finding says LIMIT_SESSION_TABLE). What is judged, in this order, the first that refuses ending it: the deny and
  * exempt lists; the limits by their number; the caps, the narrowest first: listen's peer, listener's peer, listen,
  * listener, pathway, pathway_group, service; the session's score.
+ *
+ * A session that engine_request() knows by this connection, and that no earlier call has got, is claimed: it continues
+ * under its handle, without a verdict, and holds its slots until it is closed. When it holds none any more, its
+ * connection was counted all the same: of the above only the limits on sessions and the caps are judged, and of what it
+ * has done only its points, and that something monitored would have ended it, go on under the new handle.
  */
 void engine_connect(struct engine *engine, const struct connect_event *event, int64_t now, session_id *id,
                     struct verdict *verdict);
@@ -167,9 +173,10 @@ struct limit_view {
 size_t engine_limits(const struct engine *engine, size_t from, struct limit_view *out, size_t room);
 
 struct engine_totals {
-    uint32_t sessions; /* records in use: sessions that are in, and refused ones that await their HELO */
-    uint32_t pending;  /* of these, the latter */
-    uint32_t clients;  /* keys (clients, users and so on) that hold a slot of a limit on sessions */
+    uint32_t sessions;   /* sessions that are in, and refused ones that await their HELO */
+    uint32_t pending;    /* of these, the latter */
+    uint32_t remembered; /* sessions that hold nothing (request.h); their records go first when others need them */
+    uint32_t clients;    /* keys (clients, users and so on) that hold a slot of a limit on sessions */
     uint32_t crossings;
     uint32_t session_records; /* room */
     uint32_t keys;            /* entries of the table in use */

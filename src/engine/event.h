@@ -43,8 +43,9 @@ struct connect_event {
 
 /* Anything after connect. The texts are in normal form and only read during the call. */
 struct event {
-    enum event_kind kind;                    /* EVENT_HELO to EVENT_ABORT */
+    enum event_kind kind;                    /* EVENT_HELO to EVENT_REJECTED */
     bool rejected;                           /* EVENT_RCPT: by the MTA itself */
+    uint32_t times;                          /* EVENT_RCPT, EVENT_REJECTED: so many at once; 0 is 1 */
     const char *client_domain, *client_host; /* as at connect */
     const char *helo;                        /* NULL: the client has not said any */
     const char *sender;                      /* "": the null sender; NULL: none yet */

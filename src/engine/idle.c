@@ -85,7 +85,7 @@ void engine_idle(struct engine *engine, session_id id, int64_t now, struct verdi
     if (!session || session->state != SESSION_IN || session->idle || session->transfer)
         return;
     engine_advance(engine, now);
-    uint32_t number = (uint32_t)(session - engine->sessions);
+    uint32_t number = session_number(engine, session);
     if (!has_gone_silent(engine, number))
         return; /* it has spoken meanwhile */
     struct judging judging = {.engine = engine,

@@ -365,7 +365,8 @@ static bool judge_limit(struct judging *judging, const struct terms *terms)
             network_key(judging, terms, taking->key, taking->network);
             taking->seen = network_known(judging, taking);
         }
-        over = over || (judges && max > 0 && count >= max && !(terms->count == COUNT_NETWORKS && taking->seen));
+        over = over || (judges && max > 0 && (uint64_t)count + event_times(event) > max &&
+                        !(terms->count == COUNT_NETWORKS && taking->seen));
     }
     if (over && !judge_over(judging, terms, taking, count, max, banned, record))
         return false;
@@ -381,6 +382,8 @@ bool judge_limits(struct judging *judging)
         struct terms terms;
         limit_number number = (limit_number)__builtin_ctzll(rest);
         const struct limit_kind *kind = &judging->rules->limits[number];
+        if (judging->slots != SLOTS_TOO && (kind->count == COUNT_SESSIONS) != (judging->slots == SLOTS_ALONE))
+            continue;
         /* Most of them need not be put together to see that this is not their event. */
         if (!counts_event(judging->event, kind->count, kind->per) &&
             !(limit_ban_events(kind->per) >> judging->event->kind & 1))

@@ -151,7 +151,7 @@ unsigned limit_events(enum limit_count count, enum limit_per per)
     case COUNT_RECIPIENTS:
         return SET(EVENT_RCPT);
     case COUNT_ERRORS:
-        return SET(EVENT_RCPT) | SET(EVENT_UNKNOWN);
+        return SET(EVENT_RCPT) | SET(EVENT_UNKNOWN) | SET(EVENT_REJECTED);
     case COUNT_UNKNOWN_COMMANDS:
         return SET(EVENT_UNKNOWN);
     case COUNT_NETWORKS:

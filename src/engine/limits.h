@@ -131,9 +131,10 @@ enum event_kind {
     EVENT_MAIL,
     EVENT_RCPT,
     EVENT_DATA,
-    EVENT_UNKNOWN, /* a command that the MTA does not know */
-    EVENT_MESSAGE, /* a message has arrived whole */
-    EVENT_ABORT,   /* a message will not */
+    EVENT_UNKNOWN,  /* a command that the MTA does not know */
+    EVENT_MESSAGE,  /* a message has arrived whole */
+    EVENT_ABORT,    /* a message will not */
+    EVENT_REJECTED, /* recipients that were told before have been rejected by the MTA since */
     EVENT_KINDS
 };
 

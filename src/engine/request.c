@@ -1,1 +1,185 @@
-#include "request.h"
+/*
+ * request.c: what is new in a request.
+ */
+#include "state.h"
+
+#include "hash.h"
+
+#include <string.h>
+
+static uint64_t name_hash(const struct engine *engine, const char *name)
+{
+    return hash_bytes(engine->seed, name ? name : "", name ? strlen(name) : 0) | 1;
+}
+
+/* Two that differ in either are different, as far as 64 bits can tell. */
+static uint64_t message_hash(const struct engine *engine, const struct request *request)
+{
+    const uint64_t parts[] = {name_hash(engine, request->message), name_hash(engine, request->names.sender),
+                              request->names.sender != NULL};
+    return hash_bytes(engine->seed, parts, sizeof parts) | 1;
+}
+
+static struct coming coming_of(const struct request *request)
+{
+    switch (request->hold) {
+    case HOLD_WATCH:
+        return (struct coming){.hold = HELD_WATCHED};
+    case HOLD_RESERVE:
+        if (request->stage == REQUEST_CONNECT)
+            return (struct coming){.hold = HELD_RESERVED};
+        break;
+    case HOLD_NOTHING:
+        break;
+    }
+    return (struct coming){.hold = HELD_NOTHING, .slots = NO_SLOTS};
+}
+
+static void conclude(struct request_answer *answer)
+{
+    const struct verdict *verdict = &answer->verdicts[answer->count++];
+
+    answer->kind = verdict->kind;
+    answer->delay_ns += verdict->delay_ns;
+}
+
+/* The session that the request is about; NULL when there is nothing to tell it. */
+static struct session *session_of_request(struct engine *engine, const struct request *request, int64_t now,
+                                          struct request_answer *answer)
+{
+    const struct watched_connection connection = connection_of(&request->connect);
+    struct session *session = session_of_connection(engine, &connection);
+
+    if (session && session->hold == HELD_BY_DOOR)
+        return NULL;
+    if (session && request->stage == REQUEST_CONNECT && session->told.past_connect) {
+        engine_close(engine, session_handle(engine, session_number(engine, session)), now);
+        session = NULL;
+    }
+    if (session) {
+        if (session->hold == HELD_NOTHING)
+            session_hold(engine, session_number(engine, session), HELD_NOTHING);
+        return session;
+    }
+    const struct coming coming = coming_of(request);
+    session_id id = session_connect(engine, &request->connect, &coming, now, &answer->verdicts[answer->count]);
+    conclude(answer);
+    if (id != 0 && coming.hold == HELD_WATCHED)
+        watch_port(engine, connection.local_port);
+    return session_find(engine, id);
+}
+
+/* True when the session goes on. */
+static bool tell(struct engine *engine, const struct session *session, const struct request *request,
+                 enum event_kind kind, uint32_t times, int64_t now, struct request_answer *answer)
+{
+    struct event event = request->names;
+
+    event.kind = kind;
+    event.times = times;
+    event.rejected = false;
+    if (kind != EVENT_RCPT || request->stage != REQUEST_RCPT)
+        event.recipient = NULL;
+    engine_event(engine, session_handle(engine, session_number(engine, session)), &event, now,
+                 &answer->verdicts[answer->count]);
+    conclude(answer);
+    return answer->kind == VERDICT_CONTINUE;
+}
+
+static bool tell_helo(struct engine *engine, struct session *session, const struct request *request, int64_t now,
+                      struct request_answer *answer)
+{
+    const char *helo = request->names.helo;
+
+    if (!helo || (helo[0] == '\0' && request->stage == REQUEST_CONNECT))
+        return true;
+    uint64_t hash = name_hash(engine, helo);
+    if (hash == session->told.helo)
+        return true;
+    session->told.helo = hash;
+    return tell(engine, session, request, EVENT_HELO, 1, now, answer);
+}
+
+static bool tell_mail(struct engine *engine, struct session *session, const struct request *request, int64_t now,
+                      struct request_answer *answer)
+{
+    uint64_t hash = message_hash(engine, request);
+
+    if (hash == session->told.message)
+        return true;
+    if (!tell(engine, session, request, EVENT_MAIL, 1, now, answer))
+        return false;
+    session->told.message = hash;
+    session->told.recipient = 0;
+    session->told.recipients = 0;
+    session->told.twice = session->told.counted = session->told.scored = false;
+    return true;
+}
+
+static bool tell_recipient(struct engine *engine, struct session *session, const struct request *request, int64_t now,
+                           struct request_answer *answer)
+{
+    struct told *told = &session->told;
+    uint64_t hash = name_hash(engine, request->names.recipient);
+
+    told->twice = told->twice || hash == told->recipient;
+    told->recipient = hash;
+    if (!tell(engine, session, request, EVENT_RCPT, 1, now, answer))
+        return false;
+    told->recipients += told->recipients < UINT32_MAX;
+    return true;
+}
+
+/* The MTA's own count puts right what was told one by one. */
+static bool tell_count(struct engine *engine, struct session *session, const struct request *request, int64_t now,
+                       struct request_answer *answer)
+{
+    struct told *told = &session->told;
+    uint32_t accepted = request->recipient_count;
+
+    if (accepted == 0 || told->counted)
+        return true;
+    told->counted = true;
+    if (accepted > told->recipients)
+        return tell(engine, session, request, EVENT_RCPT, accepted - told->recipients, now, answer);
+    if (accepted < told->recipients && !told->twice)
+        return tell(engine, session, request, EVENT_REJECTED, told->recipients - accepted, now, answer);
+    return true;
+}
+
+/* False when something was refused. */
+static bool tell_all(struct engine *engine, struct session *session, const struct request *request, int64_t now,
+                     struct request_answer *answer)
+{
+    enum request_stage stage = request->stage;
+
+    if (!tell_helo(engine, session, request, now, answer))
+        return false;
+    if (stage < REQUEST_MAIL || stage > REQUEST_MESSAGE)
+        return true;
+    if (!tell_mail(engine, session, request, now, answer))
+        return false;
+    if (stage == REQUEST_RCPT)
+        return tell_recipient(engine, session, request, now, answer);
+    if (stage == REQUEST_MAIL)
+        return true;
+    return tell_count(engine, session, request, now, answer) &&
+           tell(engine, session, request, stage == REQUEST_DATA ? EVENT_DATA : EVENT_MESSAGE, 1, now, answer);
+}
+
+void engine_request(struct engine *engine, const struct request *request, int64_t now, struct request_answer *answer)
+{
+    answer->kind = VERDICT_CONTINUE;
+    answer->delay_ns = 0;
+    answer->count = 0;
+    answer->score[0] = '\0';
+    engine_lapse(engine, now);
+    struct session *session = session_of_request(engine, request, now, answer);
+    if (!session)
+        return;
+    session->told.past_connect = request->stage != REQUEST_CONNECT;
+    if (tell_all(engine, session, request, now, answer) && !session->told.scored &&
+        (request->stage == REQUEST_DATA || request->stage == REQUEST_MESSAGE))
+        session->told.scored =
+            engine_score(engine, session_handle(engine, session_number(engine, session)), answer->score);
+}

@@ -22,7 +22,7 @@ enum request_stage {
     REQUEST_OTHER,   /* any other command */
 };
 
-/* What a session holds that a request brings in, until the other door claims it or a request says more. */
+/* What a session holds that a request brings in, until the other door claims it. */
 enum request_hold {
     HOLD_NOTHING, /* no slot: the caps and the limits on sessions are not judged, as nobody would know when to end them
                    */

@@ -67,7 +67,7 @@ bool engine_score(const struct engine *engine, session_id id, char out[SCORE_TEX
 
     if (!session || session->state != SESSION_IN)
         return false;
-    uint32_t number = (uint32_t)(session - engine->sessions);
+    uint32_t number = session_number(engine, session);
     uint64_t scored = tally_scored(engine->current, number);
     const uint32_t *levels = tally_levels(engine->current, number, &level_count);
     if (scored == 0 || rules_monitor(tally_rules(engine->current))) /* a dry run leaves the mail alone */

@@ -6,25 +6,52 @@
 
 #include "crossing.h"
 #include "engine.h"
+#include "request.h"
 #include "table.h"
 #include "tally.h"
 #include "terms.h"
 
 enum session_state { SESSION_FREE, SESSION_IN, SESSION_PENDING };
 
+/* Who sees to it that a session's slots are given back. */
+enum session_hold {
+    HELD_BY_DOOR,  /* engine_close() */
+    HELD_RESERVED, /* time, unless a door claims it */
+    HELD_WATCHED,  /* engine_watch_missing() */
+    HELD_NOTHING,  /* it has none */
+    HOLDS
+};
+
 /* A session holds its client's records, so that they are not evicted under it: so many at most, more are rare. */
 #define SESSION_PINS 8
+
+/* What a door that only asks has said of the session before. */
+struct told {
+    uint64_t helo, message, recipient; /* hashes of the last ones; 0: none */
+    uint32_t recipients;               /* of this message, admitted one by one */
+    bool past_connect;
+    bool twice;   /* two requests one after the other named the same recipient */
+    bool counted; /* the number of its recipients has been compared */
+    bool scored;  /* its score was handed on */
+};
 
 struct session {
     struct session_facts facts;
     uint32_t domain[4], user[4]; /* keys of client_domain and user, all 0: not known */
     uint32_t generation;         /* how often this record was freed; the upper half of the handle */
     uint32_t next_free;
+    uint32_t next_connection; /* in its bucket, plus one; 0: it is the last */
+    uint32_t older, newer;    /* among those held alike, but by a door; NO_SESSION at the ends */
+    uint32_t round;           /* HELD_WATCHED: the last in which it was seen, or came */
+    int64_t since;            /* HELD_RESERVED: when that began; HELD_NOTHING: when it was last asked about */
+    uint64_t cookie;          /* of its connection; 0: never seen */
+    struct told told;
     int64_t heard;   /* when its last command was answered, or the kernel heard of it */
     uint32_t errors; /* since the last message */
     uint32_t unknown_commands, recipients, messages, bounces, message_recipients;
     uint32_t pins[SESSION_PINS];    /* records, each plus one; 0: none */
     uint8_t state;                  /* enum session_state */
+    uint8_t hold;                   /* enum session_hold */
     bool over;                      /* some limit that is only monitored would have ended it */
     bool partly_heard;              /* whether it is in a transfer cannot be known: it is taken for one */
     bool transfer;                  /* between DATA and the end of the message */
@@ -34,6 +61,12 @@ struct session {
 };
 
 #define NO_SESSION UINT32_MAX
+
+/* Sessions held alike, in the order of their `since`, or of their `round`. */
+struct held {
+    uint32_t oldest, newest; /* NO_SESSION: there is none */
+    uint32_t count;
+};
 
 struct limit_totals {
     uint64_t actions[ACTIONS];
@@ -47,6 +80,11 @@ struct engine {
     uint32_t free;  /* list of records that were */
     uint32_t in, pending;
     struct session *sessions;
+    uint32_t *connections; /* the newest session of each bucket of connections, plus one; NULL: not asked for */
+    uint32_t connection_mask;
+    struct held held[HOLDS]; /* that of HELD_BY_DOOR stays empty */
+    uint32_t round;          /* of engine_watch_begin() */
+    struct watched_ports watched_ports;
     struct crossings *crossings;
     struct table *table;
     struct tally *current;
@@ -56,6 +94,21 @@ struct engine {
     int64_t now;                    /* the latest time seen */
     int64_t idle_slack_ns;
     struct limit_totals totals[LIMIT_END]; /* by enum limit_id */
+};
+
+/* Which limits on sessions, and others, are judged. */
+enum slots_judged {
+    SLOTS_TOO,
+    NO_SLOTS,    /* the session holds nothing */
+    SLOTS_ALONE, /* everything else was judged before */
+};
+
+/* How a session comes in. */
+struct coming {
+    enum session_hold hold;
+    enum slots_judged slots;
+    bool over;       /* of the session that it goes on from */
+    uint64_t scored; /* likewise */
 };
 
 /* A counter to be taken when nothing refuses the event. */
@@ -86,8 +139,9 @@ struct judging {
     bool over;                   /* what is only monitored neither judges nor counts the session any more, */
     bool over_now;               /* or not this event */
     uint64_t scored;             /* before it and by it */
-    int64_t now;                 /* as the caller says */
-    uint64_t tick;               /* of the engine's time */
+    enum slots_judged slots;
+    int64_t now;   /* as the caller says */
+    uint64_t tick; /* of the engine's time */
     struct verdict *verdict;
     struct taking *takings; /* room for LIMITS_MAX */
     unsigned taking_count;
@@ -105,14 +159,41 @@ struct judging {
 
 #define NS_PER_S INT64_C(1000000000)
 
-/* engine.c. The record of a handle, NULL when that session is not open; the handle of a record. Time as the engine sees
- * it: never back. What the session holds has changed: in the tally of a reload under way it is counted anew. What a
- * session that was over something monitored holds of what is only monitored, it gives back. */
+/* engine.c. Time as the engine sees it: never back. What a session that was over something monitored holds of what is
+ * only monitored, it gives back. Judges a connection and opens its session: the handle, or 0 as engine_connect() says;
+ * refused, only one that a door holds is kept. */
+int64_t engine_advance(struct engine *engine, int64_t now);
+void judge_release_monitored(struct judging *judging);
+session_id session_connect(struct engine *engine, const struct connect_event *event, const struct coming *coming,
+                           int64_t now, struct verdict *verdict);
+
+/* sessions.c. The record of a handle, NULL when that session is not open; the handle of a record; the newest open
+ * session of a connection, NULL when there is none or connections were not asked for. */
 struct session *session_find(const struct engine *engine, session_id id);
 session_id session_handle(const struct engine *engine, uint32_t number);
-int64_t engine_advance(struct engine *engine, int64_t now);
+struct session *session_of_connection(const struct engine *engine, const struct watched_connection *connection);
+uint32_t connection_buckets(uint32_t records);
+
+/* Whether there is a record for one more, if need be that of the session that is remembered longest; the record of a
+ * new one, that holds nothing yet; its end. */
+bool session_available(const struct engine *engine);
+struct session *session_open(struct engine *engine, const struct session_facts *facts, enum session_state state,
+                             enum session_hold hold, uint32_t *number);
+void session_end(struct engine *engine, struct session *session);
+/* Lets go of the records of the table. */
+void session_unpin(struct engine *engine, struct session *session);
+
+/* Counts a session in the tally of a reload under way; does so anew, where it was, when what it holds has changed. */
+void session_derive(struct engine *engine, uint32_t number);
 void session_derive_again(struct engine *engine, uint32_t number);
-void judge_release_monitored(struct judging *judging);
+
+/* holds.c. From here on the session is held so, as the newest of its kind; what it has taken is the caller's business.
+ */
+void session_hold(struct engine *engine, uint32_t number, enum session_hold hold);
+/* Takes a session that ends out of its kind. */
+void session_let_go(struct engine *engine, uint32_t number);
+/* Connections to that port are to be asked for. */
+void watch_port(struct engine *engine, uint16_t port);
 
 /* idle.c and score.c. False when that refuses the event. */
 bool judge_idle(struct judging *judging);
@@ -162,6 +243,21 @@ uint32_t record_obtain(struct engine *engine, uint64_t group, const uint32_t key
 /* Everything of the record as it is at `tick`. */
 void record_touch(struct record *record, uint64_t tick);
 bool record_dead(void *engine, struct record *record, uint64_t tick);
+
+static inline uint32_t session_number(const struct engine *engine, const struct session *session)
+{
+    return (uint32_t)(session - engine->sessions);
+}
+
+static inline struct watched_connection connection_of(const struct connect_event *event)
+{
+    return (struct watched_connection){event->client, event->local, event->client_port, event->local_port, 0};
+}
+
+static inline uint32_t event_times(const struct event *event)
+{
+    return event->times > 0 ? event->times : 1;
+}
 
 static inline uint64_t engine_tick(const struct engine *engine)
 {

@@ -156,11 +156,16 @@ void tally_release_slot(struct tally *tally, uint32_t number, int index)
     *entry = 0;
 }
 
-void tally_release(struct tally *tally, uint32_t number)
+void tally_release_slots(struct tally *tally, uint32_t number)
 {
     tally_release_caps(tally, number);
     for (unsigned i = 0; i < tally->session_limits; i++)
         tally_release_slot(tally, number, (int)i);
+}
+
+void tally_release(struct tally *tally, uint32_t number)
+{
+    tally_release_slots(tally, number);
     tally->holds[number].level_count = 0;
 }
 

@@ -41,10 +41,11 @@ void tally_take(struct tally *tally, uint32_t number, const struct chain *chain,
 /* Session `number`, which holds nothing, was refused and awaits its HELO. */
 void tally_pend(struct tally *tally, uint32_t number, const struct chain *chain);
 
-/* Session `number` gives back its slots of caps; of a limit on sessions, by its rules_session_index(); all that it
- * holds, and it stands nowhere any more. */
+/* Session `number` gives back its slots of caps; of a limit on sessions, by its rules_session_index(); all of them; and
+ * it stands nowhere any more. */
 void tally_release_caps(struct tally *tally, uint32_t number);
 void tally_release_slot(struct tally *tally, uint32_t number, int index);
+void tally_release_slots(struct tally *tally, uint32_t number);
 void tally_release(struct tally *tally, uint32_t number);
 
 /* The levels of the chain that session `number` stands in, for rules_setting() and rules_terms(). */

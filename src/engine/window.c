@@ -102,9 +102,9 @@ uint32_t window_count(const struct window *window)
     return total < UINT32_MAX ? (uint32_t)total : UINT32_MAX;
 }
 
-void window_add(struct window *window)
+void window_add(struct window *window, uint32_t events)
 {
-    cell_add(window, form_of(window->shape).width, 0, 1);
+    cell_add(window, form_of(window->shape).width, 0, events);
 }
 
 bool window_move(struct window *window, uint64_t then, uint64_t now)
@@ -121,7 +121,7 @@ bool window_move(struct window *window, uint64_t then, uint64_t now)
         return false;
     memset(&window->cells[(unsigned)index * form.width], 0, form.width);
     cell_add(window, form.width, (unsigned)index, count - 1);
-    window_add(window);
+    window_add(window, 1);
     return true;
 }
 

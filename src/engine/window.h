@@ -56,8 +56,8 @@ void window_advance(struct window *window, uint64_t last, uint64_t now);
 /* The count; UINT32_MAX also stands for more. */
 uint32_t window_count(const struct window *window);
 
-/* Counts one event now. A full cell stays as it is. */
-void window_add(struct window *window);
+/* Counts so many events now. A full cell stays as it is. */
+void window_add(struct window *window, uint32_t events);
 
 /* Counts an event of tick `then` as one of tick `now` instead. False, and nothing has changed, when there is none to
  * take: `then` is too old or after `now`, or its cell is 0. */

@@ -79,8 +79,11 @@ static inline struct rules *build_rules(void)
 
 static inline void start_with(uint32_t sessions, uint32_t keys)
 {
-    const struct engine_params params = {
-        .session_records = sessions, .table_records = keys, .seed = {5, 6}, .idle_slack_ns = idle_slack};
+    const struct engine_params params = {.session_records = sessions,
+                                         .table_records = keys,
+                                         .seed = {5, 6},
+                                         .idle_slack_ns = idle_slack,
+                                         .connections = true};
     struct rules *rules = build_rules();
     engine_free(&engine);
     engine = engine_new(&params, &rules);

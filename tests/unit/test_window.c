@@ -126,7 +126,7 @@ START_TEST(count_lies_between_two_exact_ones)
             window_advance(&window, last, tick);
             last = tick;
             if (prng_below(&prng, 2)) {
-                window_add(&window);
+                window_add(&window, 1);
                 log.at[log.count++] = now;
                 ticks.at[ticks.count++] = tick;
             }
@@ -150,7 +150,7 @@ START_TEST(both_ends_of_the_bound_are_reached)
         for (unsigned late = 0; late < 2; late++) {
             uint64_t event = late ? 101 * cell - 1 : 100 * cell, end = (101 + whole) * cell;
             struct window window = {.shape = form.shape};
-            window_add(&window);
+            window_add(&window, 1);
             window_advance(&window, event, end - 1);
             ck_assert_uint_eq(window_count(&window), 1);
             window_advance(&window, end - 1, end);
@@ -180,7 +180,7 @@ START_TEST(at_most_max_in_any_window)
             last = now >> TICK_BITS;
             if (window_count(&window) >= max)
                 continue;
-            window_add(&window);
+            window_add(&window, 1);
             log.at[log.count++] = now;
             ck_assert_msg(log_since(&log, now, length + 1) <= max, "run %u", (unsigned)run);
         }
@@ -242,7 +242,7 @@ START_TEST(moved_events_count_from_now)
             last = now;
             uint64_t cell = now / form.cell_ticks, oldest_cell = cell < form.cells ? 0 : cell - form.cells + 1;
             if (count < 20) {
-                window_add(&window);
+                window_add(&window, 1);
                 at[count++] = now;
             } else {
                 unsigned which = prng_below(&prng, count);
@@ -251,7 +251,7 @@ START_TEST(moved_events_count_from_now)
                 ck_assert_msg(window_move(&window, at[which], now) == is_there, "run %u", (unsigned)run);
                 if (!is_there) {
                     ck_assert_mem_eq(&before, &window, sizeof window);
-                    window_add(&window);
+                    window_add(&window, 1);
                     failed++;
                 } else {
                     moved++;
@@ -274,7 +274,7 @@ START_TEST(nothing_to_move)
     struct form form = form_for(WINDOW_LENGTH_MIN_NS, 10);
     struct window window = {.shape = form.shape}, before;
     uint64_t now = UINT64_C(1000) * form.cell_ticks, long_ago = now - UINT64_C(256) * form.cell_ticks;
-    window_add(&window);
+    window_add(&window, 1);
     before = window;
     ck_assert(!window_move(&window, now - 1, now)); /* an empty cell */
     ck_assert(!window_move(&window, now + 1, now));
@@ -295,7 +295,7 @@ START_TEST(full_cells_and_full_sums)
         memset(window.cells, 0xff, width);
         window.cells[0] = 0xfe;
         for (unsigned i = 0; i < 3; i++) {
-            window_add(&window);
+            window_add(&window, 1);
             ck_assert_uint_eq(window_count(&window), width_max[width]);
         }
         /* One full cell beside others: only the widest cells reach the end of 32 bits. */
@@ -331,7 +331,7 @@ START_TEST(time_that_stands_still_or_goes_back)
         window_advance(&window, now, now + form.cell_ticks - 1);
         ck_assert_mem_eq(&window, &before, sizeof window);
         for (unsigned i = 0; i < 200; i++)
-            window_add(&window);
+            window_add(&window, 1);
         ck_assert_mem_eq(window.cells + width, before.cells + width, WINDOW_CELL_BYTES - width);
     }
 }
@@ -350,7 +350,7 @@ START_TEST(long_gaps_leave_nothing)
             memset(window.cells, 0x55, form.width * form.cells);
             window_advance(&window, 5 * cell, (5 + gaps[i]) * cell);
             ck_assert_mem_eq(window.cells, empty, sizeof empty);
-            window_add(&window);
+            window_add(&window, 1);
             ck_assert_uint_eq(window_count(&window), 1);
         }
     }
@@ -392,7 +392,7 @@ START_TEST(another_shape_takes_all_along)
             uint32_t count = window_count(&window);
             ck_assert_msg(count >= log_since(&ticks, tick, kept + 1) && count <= log_since(&log, tick, dropped),
                           "run %u, step %u", run, step);
-            window_add(&window);
+            window_add(&window, 1);
             log.at[log.count++] = ticks.at[ticks.count++] = tick;
         }
     }
@@ -446,7 +446,7 @@ START_TEST(a_window_without_a_shape_holds_nothing)
     ck_assert_uint_eq(window_room_at(&window, 5000, 1), 5000);
     window_open(&window, window_shape(WINDOW_LENGTH_MIN_NS, 3), 5000);
     ck_assert_uint_eq(window_count(&window), 0);
-    window_add(&window);
+    window_add(&window, 1);
     ck_assert_uint_eq(window_count(&window), 1);
 }
 END_TEST
