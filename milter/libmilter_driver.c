@@ -319,8 +319,9 @@ bool driver_open(const struct driver_params *params)
     };
 
     driver = *params;
-    return smfi_setconn((char *)params->socket) == MI_SUCCESS && smfi_settimeout(SESSION_TIMEOUT_S) == MI_SUCCESS &&
-           smfi_register(filter) == MI_SUCCESS && smfi_opensocket(0) == MI_SUCCESS;
+    return smfi_setconn((char *)params->socket) == MI_SUCCESS && smfi_setbacklog(params->backlog) == MI_SUCCESS &&
+           smfi_settimeout(SESSION_TIMEOUT_S) == MI_SUCCESS && smfi_register(filter) == MI_SUCCESS &&
+           smfi_opensocket(0) == MI_SUCCESS;
 }
 
 bool driver_run(void)

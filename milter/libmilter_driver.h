@@ -17,6 +17,7 @@ struct driver_params {
     const struct door_params *door;
     struct waiting_room *waiting;
     void (*nudge)(void); /* opens a connection to the socket and closes it; called by libmilter's threads */
+    int backlog;         /* connections that may wait to be accepted, at least 1; the system may allow fewer */
 };
 
 /*

@@ -16,7 +16,7 @@
 struct policy_socket {
     int descriptor;         /* listens; the service makes it non-blocking and closes it at the end */
     const char *name;       /* for the log; must live as long as the service */
-    enum request_hold hold; /* until policy_set_hold() says otherwise */
+    enum request_hold hold; /* until policy_service_set_hold() says otherwise */
 };
 
 struct policy_params {
@@ -25,8 +25,10 @@ struct policy_params {
     const struct policy_socket *sockets;
     unsigned socket_count;
     unsigned connections; /* at once, over all sockets; one more is closed as soon as it is accepted */
-    /* A connection was closed without an answer, as the protocol demands in trouble; `peer` is "127.0.0.1:4711" or the
-     * socket's name. In the service's thread, at most POLICY_TROUBLES_MAX a second; `more` were not told since. */
+    int64_t request_time_ms, answer_time_ms; /* 0: POLICY_REQUEST_TIME_S, POLICY_ANSWER_TIME_S */
+    /* A connection was closed without an answer, as the protocol demands in trouble, or none can be accepted; `peer` is
+     * "127.0.0.1:4711", "[::1]:4711" or the socket's name, `why` text for the log. In the service's thread, at most
+     * POLICY_TROUBLES_MAX a second; `more` were not told since. */
     void (*trouble)(const char *peer, const char *why, uint64_t more);
 };
 #define POLICY_TROUBLES_MAX 10

@@ -482,6 +482,7 @@ bool build_config(struct config *config, const struct scan *scan, struct config_
         return false;
     }
     globals_set(config, scan, messages);
+    sockets_set(config, scan, messages);
     rules_set_monitor(build.rules, config->monitor);
     limits_begin(&build.limits, config, scan, build.rules, messages);
     add_service(&build);

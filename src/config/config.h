@@ -14,10 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <sys/types.h>
 
 #include "config/messages.h"
 #include "config/options.h"
+#include "config/sockets.h"
 #include "config/values.h"
 #include "engine/rules.h"
 
@@ -28,11 +28,9 @@ struct scan; /* the blocks of the file, for config_dump() */
 struct config {
     char *path; /* the file, as the caller named it */
 
-    char *milter_socket;               /* as written, for smfi_setconn(): "inet:7357@127.0.0.1", "unix:/run/x" */
-    struct socket_name milter_address; /* the same, taken apart */
-    char *milter_group;                /* NULL: leave the group as it is */
-    gid_t milter_gid;                  /* of milter_group */
-    mode_t milter_mode;                /* of a unix socket: 0 to 0777 */
+    struct socket_config milter;
+    struct socket_config *policies; /* in the order of socket_compare(); NULL without a policy section */
+    size_t policy_count;
     char *pid_file;
     uint32_t session_table_size; /* records, 1 to ENGINE_SESSIONS_MAX */
     uint32_t table_size;         /* records, 1 to ENGINE_TABLE_MAX */
@@ -71,13 +69,13 @@ void config_trim(struct config *config);
  * Which option differs between the running configuration and the next one that only a restart can change (those with
  * needs_restart in options.c). True when there is one; `message` then names the first, as "FILE:LINE: OPTION ... needs
  * restart", without LINE where the next file does not set it. False when `next` can take over by a reload; `message` is
- * then empty.
+ * then empty, and the policies of both are the same, in the same order, but for their `sessions`.
  */
 bool config_needs_restart(const struct config *running, const struct config *next, char message[MESSAGE_SIZE]);
 
-/* Writes the effective configuration: every top-level and milter option, defaults filled in, and of inner blocks what
- * is set there; values in their normal form, paths absolute. It loads again to the same rules. Not after config_trim().
- * Returns false when writing failed. */
+/* Writes the effective configuration: every option of the top level and of milter and policy sections, defaults
+ * filled in, and of other blocks what is set there; values in their normal form, paths absolute. It loads again to the
+ * same rules. Not after config_trim(). Returns false when writing failed. */
 bool config_dump(const struct config *config, FILE *out);
 
 #endif

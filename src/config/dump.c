@@ -126,18 +126,32 @@ static void write_option(const struct dump *dump, const struct option_row *optio
     putc('\n', dump->out);
 }
 
-/* Every option that may stand in that section, defaults filled in. */
-static void write_full(const struct dump *dump, const struct block *block, enum section_id section, int depth)
+/* Every option of the top level, defaults filled in. */
+static void write_top(const struct dump *dump, const struct block *top)
 {
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        if ((option_table[i].where & IN(SECTION_TOP)) != 0)
+            write_option(dump, &option_table[i], block_entry(top, option_table[i].id), 0);
+}
+
+/* Every option of the section of a socket, but for those that may not be written there, with what it takes from the top
+ * level and defaults filled in. The block is the top where there is no such section. */
+static void write_socket(const struct dump *dump, const struct block *block, enum section_id section)
+{
+    const struct entry *entry =
+        block_inherited(block, section == SECTION_MILTER ? OPTION_SOCKET : OPTION_POLICY_SOCKET);
+    struct socket_name name;
+    char why[VALUE_WHY_SIZE];
+
+    value_socket(entry != NULL ? entry->values->text : option_table[OPTION_SOCKET].initial, &name, why);
+    fprintf(dump->out, "%s {\n", section_table[section].name);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option_row *option = &option_table[i];
 
-        if ((option->where & IN(section)) == 0)
-            continue;
-        if (option->id == OPTION_PERMISSIONS && dump->config->milter_address.kind != SOCKET_UNIX)
-            continue; /* it may not be written there */
-        write_option(dump, option, block != NULL ? block_entry(block, option->id) : NULL, depth);
+        if ((option->where & IN(section)) != 0 && option_fits(option, name.kind))
+            write_option(dump, option, block_inherited(block, option->id), 1);
     }
+    fputs("}\n", dump->out);
 }
 
 static void write_block(const struct dump *dump, const struct block *block, int depth)
@@ -167,17 +181,17 @@ static void write_block(const struct dump *dump, const struct block *block, int 
 bool config_dump(const struct config *config, FILE *out)
 {
     struct dump dump = {.config = config, .out = out};
-    const struct block *top = config->scan->top, *milter = NULL;
+    const struct block *top = config->scan->top, *milter = top;
 
     for (const struct block *block = top->blocks; block != NULL; block = block->next)
         if (block->section->id == SECTION_MILTER)
             milter = block;
-    write_full(&dump, top, SECTION_TOP, 0);
-    fputs("milter {\n", out);
-    write_full(&dump, milter, SECTION_MILTER, 1);
-    fputs("}\n", out);
+    write_top(&dump, top);
+    write_socket(&dump, milter, SECTION_MILTER);
     for (const struct block *block = top->blocks; block != NULL; block = block->next)
-        if (block->section->id != SECTION_MILTER)
+        if (block->section->id == SECTION_POLICY)
+            write_socket(&dump, block, SECTION_POLICY);
+        else if (block->section->id != SECTION_MILTER)
             write_block(&dump, block, 0);
     return ferror(out) == 0;
 }

@@ -8,7 +8,7 @@
 #include "config/scan.h"
 
 /* Fills in the global fields of `config`, defaults included. Mistakes go to `messages`; their fields stay as they are.
- * config->path must be set. Asks the system for the milter socket's group. */
+ * config->path must be set. */
 void globals_set(struct config *config, const struct scan *scan, struct config_messages *messages);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * options.c: the tables of options and sections.
+ * options.c: the table of options.
  */
 #include "config/options.h"
 
@@ -9,88 +9,18 @@
 
 #define SECONDS(n) ((n)*INT64_C(1000000000))
 #define DAYS(n) SECONDS((n)*INT64_C(86400))
+#define SOCKET_BUFFER_MAX (1 << 30)
 
 static const char *const service_modes[] = {"block", "monitor", NULL};
 static const char *const refuse_at_words[] = {"helo", "connect", NULL};
 static const char *const idle_actions[] = {"refuse", "disconnect", NULL};
+static const char *const policy_sessions[] = {"none", "milter", "kernel", NULL}; /* enum request_hold */
 static const char *const limit_modes[] = {"off", "block", "monitor", "score", NULL};
 static const char *const limit_counts[] = {"sessions", "connections",      "messages", "bounces", "recipients",
                                            "errors",   "unknown_commands", "networks", NULL};
 static const char *const limit_pers[] = {"session", "message",       "client",    "client_domain",    "helo",
                                          "sender",  "sender_domain", "recipient", "recipient_domain", "user",
                                          NULL};
-
-/* Every section that is a scope, the service included. */
-#define IN_SCOPES                                                                                                 \
-    (IN(SECTION_TOP) | IN(SECTION_LISTENER) | IN(SECTION_LISTEN) | IN(SECTION_PEER) | IN(SECTION_PATHWAY_GROUP) | \
-     IN(SECTION_PATHWAY))
-
-const struct section_row section_table[SECTION_COUNT] = {
-    [SECTION_TOP] = {.id = SECTION_TOP, .name = "", .scope = SCOPE_SERVICE, .text = "The whole service."},
-    [SECTION_MILTER] = {.id = SECTION_MILTER,
-                        .name = "milter",
-                        .where = IN(SECTION_TOP),
-                        .text = "The door to the mail server: where it connects to."},
-    [SECTION_LISTENER] = {.id = SECTION_LISTENER,
-                          .name = "listener",
-                          .alias = "esmtp_listener",
-                          .where = IN(SECTION_TOP),
-                          .many = true,
-                          .scope = SCOPE_LISTENER,
-                          .text = "One of the mail server's listeners, or several that share a budget."},
-    [SECTION_LISTEN] = {.id = SECTION_LISTEN,
-                        .name = "listen",
-                        .where = IN(SECTION_LISTENER),
-                        .title = "\":25\"",
-                        .many = true,
-                        .scope = SCOPE_LISTEN,
-                        .text = "An address and port that the listener listens on."},
-    [SECTION_PEER] = {.id = SECTION_PEER,
-                      .name = "peer",
-                      .where = IN(SECTION_LISTENER) | IN(SECTION_LISTEN),
-                      .title = "\"10.0.0.0/8\"",
-                      .many = true,
-                      .scope = SCOPE_PEER,
-                      .text = "A CIDR block of clients, or a named list of blocks."},
-    [SECTION_PATHWAY_GROUP] = {.id = SECTION_PATHWAY_GROUP,
-                               .name = "pathway_group",
-                               .where = IN(SECTION_TOP),
-                               .title = "\"clients\"",
-                               .many = true,
-                               .scope = SCOPE_PATHWAY_GROUP,
-                               .text = "Pathways that share settings and a budget."},
-    [SECTION_PATHWAY] = {.id = SECTION_PATHWAY,
-                         .name = "pathway",
-                         .where = IN(SECTION_TOP) | IN(SECTION_PATHWAY_GROUP),
-                         .title = "\"submission\"",
-                         .many = true,
-                         .scope = SCOPE_PATHWAY,
-                         .text = "Named settings that a listener, listen or peer takes by its option pathway."},
-    [SECTION_LIMIT] = {.id = SECTION_LIMIT,
-                       .name = "limit",
-                       .where = IN_SCOPES,
-                       .title = "client_sessions",
-                       .many = true,
-                       .text = "Count this, per that, over this window, at most so many; then do this. What a block "
-                               "does not say is taken from an outer block of the limit, at last from its defaults."},
-    [SECTION_KEY] = {.id = SECTION_KEY,
-                     .name = "key",
-                     .where = IN(SECTION_LIMIT),
-                     .title = "\"192.0.2.0/24\"",
-                     .many = true,
-                     .text = "Other numbers for some: an address or CIDR block, a domain with its subdomains, a whole "
-                             "address (a@b), a user. The most specific one holds."},
-    [SECTION_DENY] = {.id = SECTION_DENY, .name = "deny", .where = IN(SECTION_TOP), .text = "Who is refused outright."},
-    [SECTION_EXEMPT] = {.id = SECTION_EXEMPT,
-                        .name = "exempt",
-                        .where = IN(SECTION_TOP),
-                        .text = "Who is spared: clients all limits, the others those judged from MAIL on. The longest "
-                                "prefix of deny and exempt holds, on a tie deny."},
-    [SECTION_REPUTATION] = {.id = SECTION_REPUTATION,
-                            .name = "reputation",
-                            .where = IN(SECTION_TOP),
-                            .text = "Keeps a history of each client, good or bad, for max_good and max_bad."},
-};
 
 const struct option_row option_table[OPTION_COUNT] = {
     [OPTION_SERVICE_MODE] = {.id = OPTION_SERVICE_MODE,
@@ -261,27 +191,157 @@ const struct option_row option_table[OPTION_COUNT] = {
                        .type = TYPE_SOCKET,
                        .where = IN(SECTION_MILTER),
                        .initial = "inet:7357@127.0.0.1",
-                       .target = TO_GLOBAL,
-                       .number = GLOBAL_MILTER_SOCKET,
+                       .target = TO_SOCKET,
+                       .number = SOCKET_ADDRESS,
                        .needs_restart = true,
                        .text = "inet:PORT@HOST, inet6:PORT@HOST or unix:PATH."},
+    [OPTION_POLICY_SOCKET] = {.id = OPTION_POLICY_SOCKET,
+                              .name = "socket",
+                              .type = TYPE_SOCKET,
+                              .where = IN(SECTION_POLICY),
+                              .target = TO_SOCKET,
+                              .number = SOCKET_ADDRESS,
+                              .needs_restart = true,
+                              .text = "inet:PORT@HOST, inet6:PORT@HOST or unix:PATH; each section has one."},
     [OPTION_GROUP] = {.id = OPTION_GROUP,
                       .name = "group",
                       .type = TYPE_NAME,
-                      .where = IN(SECTION_MILTER),
-                      .target = TO_GLOBAL,
-                      .number = GLOBAL_MILTER_GROUP,
+                      .where = IN(SECTION_MILTER) | IN(SECTION_POLICY),
+                      .target = TO_SOCKET,
+                      .number = SOCKET_GROUP,
+                      .sockets = FOR_UNIX_SOCKETS,
                       .needs_restart = true,
                       .text = "The group that a unix socket is given; the mail server must be in it."},
     [OPTION_PERMISSIONS] = {.id = OPTION_PERMISSIONS,
                             .name = "mode",
                             .type = TYPE_PERMISSIONS,
-                            .where = IN(SECTION_MILTER),
+                            .where = IN(SECTION_MILTER) | IN(SECTION_POLICY),
                             .initial = "0660",
-                            .target = TO_GLOBAL,
-                            .number = GLOBAL_MILTER_MODE,
+                            .target = TO_SOCKET,
+                            .number = SOCKET_MODE,
+                            .sockets = FOR_UNIX_SOCKETS,
                             .needs_restart = true,
                             .text = "The permissions of a unix socket, in octal."},
+    [OPTION_POLICY_SESSIONS] = {.id = OPTION_POLICY_SESSIONS,
+                                .name = "sessions",
+                                .type = TYPE_WORD,
+                                .where = IN(SECTION_POLICY),
+                                .words = policy_sessions,
+                                .initial = "milter",
+                                .target = TO_SOCKET,
+                                .number = SOCKET_SESSIONS,
+                                .text =
+                                    "Who ends the sessions of this door: milter (the filter, asked as well), kernel "
+                                    "(its table of connections; the mail server is on this host) or none (caps are "
+                                    "not judged here)."},
+    [OPTION_CONNECTIONS] = {.id = OPTION_CONNECTIONS,
+                            .name = "connections",
+                            .type = TYPE_COUNT,
+                            .where = IN(SECTION_POLICY),
+                            .min = 1,
+                            .max = 1000000,
+                            .initial = "10000",
+                            .target = TO_SOCKET,
+                            .number = SOCKET_CONNECTIONS,
+                            .needs_restart = true,
+                            .text = "Connections of the mail server at once; those of all policy sections are one "
+                                    "budget."},
+    [OPTION_BACKLOG] = {.id = OPTION_BACKLOG,
+                        .name = "backlog",
+                        .type = TYPE_COUNT,
+                        .where = IN(SECTION_TOP) | IN(SECTION_MILTER) | IN(SECTION_POLICY),
+                        .max = 65535,
+                        .initial = "0",
+                        .target = TO_SOCKET,
+                        .number = SOCKET_BACKLOG,
+                        .needs_restart = true,
+                        .text = "Connections that may wait to be accepted, as far as the system allows; 0: as many as "
+                                "it allows. The one socket option that milter has: libmilter offers no more."},
+    [OPTION_NODELAY] = {.id = OPTION_NODELAY,
+                        .name = "nodelay",
+                        .type = TYPE_BOOL,
+                        .where = IN(SECTION_TOP) | IN(SECTION_POLICY),
+                        .initial = "yes",
+                        .target = TO_SOCKET,
+                        .number = SOCKET_NODELAY,
+                        .sockets = FOR_TCP_SOCKETS,
+                        .needs_restart = true,
+                        .text = "Send at once what is written (TCP_NODELAY)."},
+    [OPTION_SEND_BUFFER] = {.id = OPTION_SEND_BUFFER,
+                            .name = "send_buffer",
+                            .type = TYPE_COUNT,
+                            .where = IN(SECTION_TOP) | IN(SECTION_POLICY),
+                            .max = SOCKET_BUFFER_MAX,
+                            .initial = "0",
+                            .target = TO_SOCKET,
+                            .number = SOCKET_SEND_BUFFER,
+                            .needs_restart = true,
+                            .text = "Bytes of a connection's send buffer, from 1024; 0: the kernel's own choice."},
+    [OPTION_RECEIVE_BUFFER] = {.id = OPTION_RECEIVE_BUFFER,
+                               .name = "receive_buffer",
+                               .type = TYPE_COUNT,
+                               .where = IN(SECTION_TOP) | IN(SECTION_POLICY),
+                               .max = SOCKET_BUFFER_MAX,
+                               .initial = "0",
+                               .target = TO_SOCKET,
+                               .number = SOCKET_RECEIVE_BUFFER,
+                               .sockets = FOR_TCP_SOCKETS,
+                               .needs_restart = true,
+                               .text =
+                                   "Bytes of a connection's receive buffer, from 1024; 0: the kernel's own choice."},
+    [OPTION_REUSE_PORT] = {.id = OPTION_REUSE_PORT,
+                           .name = "reuse_port",
+                           .type = TYPE_BOOL,
+                           .where = IN(SECTION_TOP) | IN(SECTION_POLICY),
+                           .initial = "no",
+                           .target = TO_SOCKET,
+                           .number = SOCKET_REUSE_PORT,
+                           .sockets = FOR_TCP_SOCKETS,
+                           .needs_restart = true,
+                           .text = "Several sockets may listen on one address and port (SO_REUSEPORT)."},
+    [OPTION_REUSE_ADDRESS] = {.id = OPTION_REUSE_ADDRESS,
+                              .name = "reuse_address",
+                              .type = TYPE_BOOL,
+                              .where = IN(SECTION_TOP) | IN(SECTION_POLICY),
+                              .initial = "yes",
+                              .target = TO_SOCKET,
+                              .number = SOCKET_REUSE_ADDRESS,
+                              .sockets = FOR_TCP_SOCKETS,
+                              .needs_restart = true,
+                              .text = "Listen although connections of an earlier socket linger (SO_REUSEADDR)."},
+    [OPTION_LINGER] = {.id = OPTION_LINGER,
+                       .name = "linger",
+                       .type = TYPE_DURATION,
+                       .where = IN(SECTION_TOP) | IN(SECTION_POLICY),
+                       .max = SECONDS(65535),
+                       .target = TO_SOCKET,
+                       .number = SOCKET_LINGER,
+                       .sockets = FOR_TCP_SOCKETS,
+                       .needs_restart = true,
+                       .text = "How long what is unsent is kept when a connection is closed (SO_LINGER); 0: the "
+                               "connection is reset."},
+    [OPTION_TTL] = {.id = OPTION_TTL,
+                    .name = "ttl",
+                    .type = TYPE_COUNT,
+                    .where = IN(SECTION_TOP) | IN(SECTION_POLICY),
+                    .min = 1,
+                    .max = 255,
+                    .target = TO_SOCKET,
+                    .number = SOCKET_TTL,
+                    .sockets = FOR_TCP_SOCKETS,
+                    .needs_restart = true,
+                    .text = "The time to live, or hop limit, of what is sent."},
+    [OPTION_TOS] = {.id = OPTION_TOS,
+                    .name = "tos",
+                    .type = TYPE_COUNT,
+                    .where = IN(SECTION_TOP) | IN(SECTION_POLICY),
+                    .max = 255,
+                    .target = TO_SOCKET,
+                    .number = SOCKET_TOS,
+                    .sockets = FOR_TCP_SOCKETS,
+                    .needs_restart = true,
+                    .text =
+                        "The type of service, or traffic class, of what is sent; its last two bits are the kernel's."},
     [OPTION_DAEMON_NAME] = {.id = OPTION_DAEMON_NAME,
                             .name = "daemon_name",
                             .type = TYPE_NAME,
@@ -477,17 +537,6 @@ const struct option_row option_table[OPTION_COUNT] = {
                           .text = "The time in which a history fades to half."},
 };
 
-const struct section_row *section_find(const char *name)
-{
-    for (size_t i = SECTION_TOP + 1; i < SECTION_COUNT; i++) {
-        const struct section_row *section = &section_table[i];
-
-        if (strcasecmp(section->name, name) == 0 || (section->alias != NULL && strcasecmp(section->alias, name) == 0))
-            return section;
-    }
-    return NULL;
-}
-
 const struct option_row *option_find(const char *name, unsigned where)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++)
@@ -504,11 +553,6 @@ unsigned option_places(const char *name)
         if (strcasecmp(option_table[i].name, name) == 0)
             where |= option_table[i].where;
     return where;
-}
-
-const char *section_place(const struct section_row *section)
-{
-    return section->id == SECTION_TOP ? "the top level" : section->name;
 }
 
 bool option_is_list(const struct option_row *option)

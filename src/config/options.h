@@ -3,8 +3,8 @@
  *
  * One row for each option and one for each section. The rows drive the mistake finder (scan.c), what libconfuse is told
  * (crosscheck.c), where a value goes (build.c, limits.c), the dump (dump.c) and the sample file's test. A new option is
- * a row here and, unless its value is a setting of the rules or a term of limits, a line where its section is read:
- * build.c, globals.c, limits.c or lists.c.
+ * a row here and, unless its value is a setting of the rules, a term of limits or an option of sockets, a line where
+ * its section is read: build.c, globals.c, sockets.c, limits.c or lists.c.
  *
  * Everything here is constant; any thread.
  */
@@ -20,6 +20,7 @@
 enum section_id {
     SECTION_TOP, /* the file itself */
     SECTION_MILTER,
+    SECTION_POLICY,
     SECTION_LISTENER,
     SECTION_LISTEN,
     SECTION_PEER,
@@ -36,6 +37,11 @@ enum section_id {
 /* The set of sections that has just this one. */
 #define IN(section) (1u << (section))
 #define ANYWHERE (~0u)
+
+/* Every section that is a scope, the service included. */
+#define IN_SCOPES                                                                                                 \
+    (IN(SECTION_TOP) | IN(SECTION_LISTENER) | IN(SECTION_LISTEN) | IN(SECTION_PEER) | IN(SECTION_PATHWAY_GROUP) | \
+     IN(SECTION_PATHWAY))
 
 struct section_row {
     enum section_id id;
@@ -68,8 +74,20 @@ enum option_id {
     OPTION_PID_FILE,
     OPTION_LOG_REFUSALS,
     OPTION_SOCKET,
+    OPTION_POLICY_SOCKET,
     OPTION_GROUP,
     OPTION_PERMISSIONS,
+    OPTION_POLICY_SESSIONS,
+    OPTION_CONNECTIONS,
+    OPTION_BACKLOG,
+    OPTION_NODELAY,
+    OPTION_SEND_BUFFER,
+    OPTION_RECEIVE_BUFFER,
+    OPTION_REUSE_PORT,
+    OPTION_REUSE_ADDRESS,
+    OPTION_LINGER,
+    OPTION_TTL,
+    OPTION_TOS,
     OPTION_DAEMON_NAME,
     OPTION_PATHWAY,
     OPTION_LIMIT_COUNT,
@@ -119,14 +137,12 @@ enum option_target {
     TO_SETTING, /* `number` is the enum setting of the scope that the section is */
     TO_TERM,    /* `number` is the enum limit_term of the limit or key that the section is; deny takes two of them */
     TO_GLOBAL,  /* `number` is the enum config_global */
+    TO_SOCKET,  /* `number` is the enum socket_field */
     TO_BUILD,   /* build.c knows */
 };
 
 /* The options whose value is no part of the rules. */
 enum config_global {
-    GLOBAL_MILTER_SOCKET,
-    GLOBAL_MILTER_GROUP,
-    GLOBAL_MILTER_MODE,
     GLOBAL_PID_FILE,
     GLOBAL_SESSION_TABLE_SIZE,
     GLOBAL_TABLE_SIZE,
@@ -137,6 +153,30 @@ enum config_global {
     GLOBAL_COUNT
 };
 
+/* What is said of a socket of ours. The first ones are those of struct socket_options, which the top level may say for
+ * all sockets. */
+enum socket_field {
+    SOCKET_BACKLOG,
+    SOCKET_NODELAY,
+    SOCKET_SEND_BUFFER,
+    SOCKET_RECEIVE_BUFFER,
+    SOCKET_REUSE_PORT,
+    SOCKET_REUSE_ADDRESS,
+    SOCKET_LINGER,
+    SOCKET_TTL,
+    SOCKET_TOS,
+    SOCKET_OPTION_COUNT,
+    SOCKET_ADDRESS = SOCKET_OPTION_COUNT,
+    SOCKET_GROUP,
+    SOCKET_MODE,
+    SOCKET_SESSIONS,
+    SOCKET_CONNECTIONS,
+    SOCKET_FIELD_COUNT
+};
+
+/* The sockets that an option is for. */
+enum option_sockets { FOR_ALL_SOCKETS, FOR_UNIX_SOCKETS, FOR_TCP_SOCKETS };
+
 struct option_row {
     enum option_id id;
     const char *name;
@@ -144,10 +184,11 @@ struct option_row {
     unsigned where;           /* the sections it may stand in */
     int64_t min, max;         /* of numbers and durations */
     const char *const *words; /* of TYPE_WORD, in the order of the enum that the value is; NULL ends them */
-    const char *initial; /* its value at the top level, or in the milter section, when not set; NULL: it has none */
+    const char *initial; /* its value at the top level, or in a socket's section, when not set; NULL: it has none */
     enum option_target target;
     int number;
-    bool needs_restart; /* a reload cannot change it; of TO_GLOBAL alone, see fixed_text() in config.c */
+    enum option_sockets sockets; /* of TO_SOCKET */
+    bool needs_restart; /* a reload cannot change it; of TO_GLOBAL and TO_SOCKET alone: config_needs_restart() */
     const char *text;   /* one line of documentation */
 };
 

@@ -532,3 +532,12 @@ const struct entry *block_entry(const struct block *block, enum option_id option
             return entry;
     return NULL;
 }
+
+const struct entry *block_inherited(const struct block *block, enum option_id option)
+{
+    const struct entry *entry = NULL;
+
+    for (; block != NULL && entry == NULL; block = block->parent)
+        entry = block_entry(block, option);
+    return entry;
+}

@@ -61,4 +61,8 @@ void scan_clear(struct scan *scan);
 /* The entry that sets `option` in the block; NULL: it is not set there. */
 const struct entry *block_entry(const struct block *block, enum option_id option);
 
+/* The entry of `option` that holds in the block: its own, else that of the nearest block around it, if the option may
+ * stand there; NULL: it is set in none of them. */
+const struct entry *block_inherited(const struct block *block, enum option_id option);
+
 #endif

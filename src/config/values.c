@@ -295,8 +295,8 @@ bool value_socket(const char *text, struct socket_name *out, char why[VALUE_WHY_
         return read_inet("inet", text + 5, out, why);
     if (strncmp(text, "inet6:", 6) == 0)
         return read_inet("inet6", text + 6, out, why);
-    return value_refuse(
-        why, "\"%.100s\" is no milter socket; write \"inet:PORT@HOST\", \"inet6:PORT@HOST\" or \"unix:PATH\"", text);
+    return value_refuse(why, "\"%.100s\" is no socket; write \"inet:PORT@HOST\", \"inet6:PORT@HOST\" or \"unix:PATH\"",
+                        text);
 }
 
 /* Reads the `length` bytes at `text` as an address; any address is ADDR_NONE. */

@@ -1,5 +1,5 @@
 /*
- * kernel_sockets.c: questions about single connections over NETLINK_SOCK_DIAG.
+ * kernel_sockets.c: questions over NETLINK_SOCK_DIAG, about single connections and about all of a port.
  */
 #include "daemon/kernel_sockets.h"
 
@@ -24,14 +24,27 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "engine/request.h"
+
 #define ANSWER_SIZE 8192 /* bytes, many times those of an answer about one socket */
 #define ANSWER_WAIT_S 1
-#define ANSWER_TRIES 4 /* messages, among them answers that came too late for their question */
+#define ANSWER_TRIES 4  /* messages, among them answers that came too late for their question */
+#define DUMP_SIZE 32768 /* bytes of one part of a dump: no kernel makes larger ones */
 #define NS_PER_MS 1000000
+
+/* The states in which the MTA holds a connection. */
+#define HELD_STATES (1U << TCP_ESTABLISHED | 1U << TCP_CLOSE_WAIT)
 
 struct kernel_sockets {
     int fd;
+    int dump_fd;       /* a dump cut short leaves parts behind that no single question should meet; -1: not open */
     uint32_t sequence; /* of the latest question */
+};
+
+/* A question as it is sent. */
+struct netlink_request {
+    struct nlmsghdr header;
+    struct inet_diag_req_v2 question;
 };
 
 /* What the kernel says of one socket. */
@@ -83,14 +96,12 @@ static int read_message(const struct nlmsghdr *header, const char *message, stru
 static int ask(struct kernel_sockets *sockets, uint16_t type, const struct inet_diag_req_v2 *question,
                struct sighting *out)
 {
-    struct {
-        struct nlmsghdr header;
-        struct inet_diag_req_v2 question;
-    } request = {.header = {.nlmsg_len = sizeof request,
-                            .nlmsg_type = type,
-                            .nlmsg_flags = NLM_F_REQUEST | (type == SOCK_DESTROY ? NLM_F_ACK : 0),
-                            .nlmsg_seq = ++sockets->sequence},
-                 .question = *question};
+    const struct netlink_request request = {
+        .header = {.nlmsg_len = sizeof request,
+                   .nlmsg_type = type,
+                   .nlmsg_flags = NLM_F_REQUEST | (type == SOCK_DESTROY ? NLM_F_ACK : 0),
+                   .nlmsg_seq = ++sockets->sequence},
+        .question = *question};
     char message[ANSWER_SIZE];
     struct nlmsghdr header;
 
@@ -174,6 +185,11 @@ static bool is_about(const struct inet_diag_msg *socket, const struct connection
            ntohs(socket->id.idiag_dport) == connection->client_port;
 }
 
+static bool is_held(const struct inet_diag_msg *socket)
+{
+    return socket->idiag_state < 32 && HELD_STATES >> socket->idiag_state & 1;
+}
+
 /* Looks for a connection that the MTA holds. Returns 0, ENOENT when there is none, or another error. */
 static int look_up(struct kernel_sockets *sockets, const struct connection *connection, struct sighting *out)
 {
@@ -189,7 +205,7 @@ static int look_up(struct kernel_sockets *sockets, const struct connection *conn
         return ENOENT;
     if (!is_about(&out->socket, connection))
         return EPROTO;
-    return out->socket.idiag_state == TCP_ESTABLISHED || out->socket.idiag_state == TCP_CLOSE_WAIT ? 0 : ENOENT;
+    return is_held(&out->socket) ? 0 : ENOENT;
 }
 
 /* A listening socket on a free port of the loopback, and the question that names it by its cookie; -1 and errno. */
@@ -233,22 +249,35 @@ static int try_on_own_socket(struct kernel_sockets *sockets, uint16_t type)
     return error;
 }
 
-struct kernel_sockets *kernel_sockets_open(void)
+/* A way to the kernel; -1 and errno. */
+static int open_netlink(void)
 {
     const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
     const struct timeval wait = {.tv_sec = ANSWER_WAIT_S};
+
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    if (fd < 0)
+        return -1;
+    /* Connected, so that nobody but the kernel can be heard. */
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0 ||
+        connect(fd, (const struct sockaddr *)&kernel, sizeof kernel) < 0) {
+        int cause = errno;
+        close(fd);
+        errno = cause;
+        return -1;
+    }
+    return fd;
+}
+
+struct kernel_sockets *kernel_sockets_open(void)
+{
     struct kernel_sockets *sockets = calloc(1, sizeof *sockets);
-    int error;
 
     if (!sockets)
         return NULL;
-    sockets->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-    /* Connected, so that nobody but the kernel can be heard. */
-    if (sockets->fd < 0 || setsockopt(sockets->fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0 ||
-        connect(sockets->fd, (const struct sockaddr *)&kernel, sizeof kernel) < 0)
-        error = errno;
-    else
-        error = try_on_own_socket(sockets, SOCK_DIAG_BY_FAMILY);
+    sockets->dump_fd = -1;
+    sockets->fd = open_netlink();
+    int error = sockets->fd < 0 ? errno : try_on_own_socket(sockets, SOCK_DIAG_BY_FAMILY);
     if (error != 0) {
         kernel_sockets_close(&sockets);
         /* A kernel without tcp_diag says of every socket that it does not exist. */
@@ -257,10 +286,18 @@ struct kernel_sockets *kernel_sockets_open(void)
     return sockets;
 }
 
+static void close_dump(struct kernel_sockets *sockets)
+{
+    if (sockets->dump_fd >= 0)
+        close(sockets->dump_fd);
+    sockets->dump_fd = -1;
+}
+
 void kernel_sockets_close(struct kernel_sockets **sockets)
 {
     if (!*sockets)
         return;
+    close_dump(*sockets);
     if ((*sockets)->fd >= 0)
         close((*sockets)->fd);
     free(*sockets);
@@ -292,6 +329,140 @@ enum kernel_answer kernel_socket_silence(struct kernel_sockets *sockets, const s
     *silent_ns = (int64_t)silence(&seen) * NS_PER_MS;
     *owed = seen.tcp.tcpi_retransmits == 0 && seen.tcp.tcpi_last_data_recv < seen.tcp.tcpi_last_data_sent;
     return KERNEL_FOUND;
+}
+
+static uint64_t cookie_of(const struct inet_diag_msg *socket)
+{
+    return (uint64_t)socket->id.idiag_cookie[1] << 32 | socket->id.idiag_cookie[0];
+}
+
+enum kernel_answer kernel_socket_alive(struct kernel_sockets *sockets, const struct connection *connection,
+                                       uint64_t *cookie)
+{
+    struct sighting seen;
+
+    switch (look_up(sockets, connection, &seen)) {
+    case 0:
+        *cookie = cookie_of(&seen.socket);
+        return KERNEL_FOUND;
+    case ENOENT:
+        return KERNEL_GONE;
+    case EINVAL: /* also what a kernel without IPv6 says of such addresses */
+        return KERNEL_UNASKABLE;
+    default:
+        return KERNEL_ERROR;
+    }
+}
+
+/* ---- all connections of a port ---- */
+
+/* What has been read of a dump and not been handed on. */
+struct dump {
+    uint32_t sequence;
+    bool done;
+    kernel_batch_taker *take;
+    void *context;
+    size_t count;
+    struct watched_connection batch[KERNEL_BATCH];
+};
+
+static void hand_on(struct dump *dump)
+{
+    if (dump->count > 0)
+        dump->take(dump->context, dump->batch, dump->count);
+    dump->count = 0;
+}
+
+/* One connection of a dump. False when it is none that was asked for. */
+static bool read_row(struct dump *dump, const struct inet_diag_msg *socket)
+{
+    const struct watched_connection row = {.client = load_addr(socket->idiag_family, socket->id.idiag_dst),
+                                           .local = load_addr(socket->idiag_family, socket->id.idiag_src),
+                                           .client_port = ntohs(socket->id.idiag_dport),
+                                           .local_port = ntohs(socket->id.idiag_sport),
+                                           .cookie = cookie_of(socket)};
+
+    if (row.client.family == ADDR_NONE || !is_held(socket))
+        return false;
+    dump->batch[dump->count++] = row;
+    if (dump->count == KERNEL_BATCH)
+        hand_on(dump);
+    return true;
+}
+
+/* The last message of a dump: with an error, when the dump ends before the table does. */
+static bool ended_well(const struct nlmsghdr *header, const char *message)
+{
+    int error = 0;
+
+    if (header->nlmsg_len >= NLMSG_LENGTH(sizeof error))
+        memcpy(&error, message + NLMSG_LENGTH(0), sizeof error);
+    return error == 0;
+}
+
+/* One part of a dump: messages, each beginning at a multiple of four bytes. False when the dump is no good. */
+static bool read_part(struct dump *dump, const char *part, size_t size)
+{
+    struct nlmsghdr header;
+    struct sighting seen;
+
+    for (size_t at = 0; at < size; at += NLMSG_ALIGN(header.nlmsg_len)) {
+        if (size - at < sizeof header)
+            return false;
+        memcpy(&header, part + at, sizeof header);
+        if (header.nlmsg_len < sizeof header || header.nlmsg_len > size - at || header.nlmsg_seq != dump->sequence ||
+            header.nlmsg_flags & NLM_F_DUMP_INTR)
+            return false;
+        if (header.nlmsg_type == NLMSG_DONE) {
+            dump->done = true;
+            return ended_well(&header, part + at);
+        }
+        if (read_message(&header, part + at, &seen) != 0 || !read_row(dump, &seen.socket))
+            return false;
+    }
+    return true;
+}
+
+/* Asks for the connections of one family and reads them all. */
+static bool dump_family(struct kernel_sockets *sockets, uint8_t family, uint16_t port, struct dump *dump)
+{
+    const struct netlink_request request = {.header = {.nlmsg_len = sizeof request,
+                                                       .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                                                       .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+                                                       .nlmsg_seq = ++sockets->sequence},
+                                            .question = {.sdiag_family = family,
+                                                         .sdiag_protocol = IPPROTO_TCP,
+                                                         .idiag_states = HELD_STATES,
+                                                         .id.idiag_sport = htons(port)}};
+    char part[DUMP_SIZE];
+
+    dump->sequence = sockets->sequence;
+    dump->done = false;
+    if (send(sockets->dump_fd, &request, sizeof request, MSG_NOSIGNAL) < 0)
+        return false;
+    while (!dump->done) {
+        ssize_t size = recv(sockets->dump_fd, part, sizeof part, MSG_TRUNC);
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size <= 0 || (size_t)size > sizeof part || !read_part(dump, part, (size_t)size))
+            return false;
+    }
+    return true;
+}
+
+bool kernel_sockets_dump(struct kernel_sockets *sockets, uint16_t port, kernel_batch_taker *take, void *context)
+{
+    struct dump dump = {.take = take, .context = context};
+
+    if (sockets->dump_fd < 0)
+        sockets->dump_fd = open_netlink();
+    bool complete = sockets->dump_fd >= 0 && dump_family(sockets, AF_INET, port, &dump) &&
+                    dump_family(sockets, AF_INET6, port, &dump);
+    /* What was read before the dump broke off is as true as the rest. */
+    hand_on(&dump);
+    if (!complete)
+        close_dump(sockets);
+    return complete;
 }
 
 bool kernel_socket_end(struct kernel_sockets *sockets, const struct connection *connection, char why[KERNEL_WHY_SIZE])
@@ -344,6 +515,24 @@ enum kernel_answer kernel_socket_silence(struct kernel_sockets *sockets, const s
     (void)silent_ns;
     (void)owed;
     return KERNEL_ERROR;
+}
+
+enum kernel_answer kernel_socket_alive(struct kernel_sockets *sockets, const struct connection *connection,
+                                       uint64_t *cookie)
+{
+    (void)sockets;
+    (void)connection;
+    (void)cookie;
+    return KERNEL_ERROR;
+}
+
+bool kernel_sockets_dump(struct kernel_sockets *sockets, uint16_t port, kernel_batch_taker *take, void *context)
+{
+    (void)sockets;
+    (void)port;
+    (void)take;
+    (void)context;
+    return false;
 }
 
 bool kernel_socket_end(struct kernel_sockets *sockets, const struct connection *connection, char why[KERNEL_WHY_SIZE])

@@ -1,7 +1,7 @@
 /*
  * kernel_sockets.h: what the Linux kernel knows of a TCP connection of an MTA on this host: whether it is there, how
- * long it has been silent, and the means to end it (sock_diag(7)). Elsewhere, and with --disable-kernel-sockets, the
- * same functions say that none of it is available.
+ * long it has been silent, and the means to end it (sock_diag(7)); and which connections there are. Elsewhere, and with
+ * --disable-kernel-sockets, the same functions say that none of it is available.
  *
  * The kernel answers for the network namespace of the process that opened the handle. It does not find connections of
  * sockets bound to a device or a VRF (SO_BINDTODEVICE): those are KERNEL_GONE.
@@ -23,6 +23,7 @@
 #define DAEMON_KERNEL_SOCKETS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "engine/addr.h"
@@ -51,6 +52,7 @@ enum kernel_answer {
     KERNEL_GONE,  /* there is none, or the MTA has closed it and only the kernel still winds it up */
     KERNEL_ERROR, /* no usable answer, or not a connection that can be asked for: an address is missing, a wildcard or
                      IPv6 link-local (which needs an interface), the families differ, or a port is 0 */
+    KERNEL_UNASKABLE, /* kernel_socket_alive() alone: the latter, so that no later answer will be any better */
 };
 
 /* How long the connection has been silent, in nanoseconds, 0 or more, as exact as the kernel's tick (1 to 10 ms).
@@ -58,6 +60,26 @@ enum kernel_answer {
  * kernel's tick can tell. Needs no privilege. */
 enum kernel_answer kernel_socket_silence(struct kernel_sockets *sockets, const struct connection *connection,
                                          int64_t *silent_ns, bool *owed);
+
+/* Whether the MTA holds the connection; on KERNEL_FOUND, and only then, *cookie is the kernel's name for it (never 0),
+ * by which it differs from any connection that had the same addresses before. Needs no privilege. */
+enum kernel_answer kernel_socket_alive(struct kernel_sockets *sockets, const struct connection *connection,
+                                       uint64_t *cookie);
+
+/* Takes some connections of a dump (engine/request.h), 1 to KERNEL_BATCH; they are only lent. */
+#define KERNEL_BATCH 256
+struct watched_connection;
+typedef void kernel_batch_taker(void *context, const struct watched_connection *connections, size_t count);
+
+/*
+ * Hands every connection to `take` that came in on, or went out from, that port of this host, 0 being every port, and
+ * that is held on this side as KERNEL_FOUND says. True when all have been handed on; false when the kernel broke off,
+ * when its answer is not to be understood, or when there is no way to it now: then there may be others. Even of a
+ * complete dump the kernel may leave one out, when its table is changed at that moment: ask for it with
+ * kernel_socket_alive() before it is taken for gone. Needs no privilege; costs a walk through the kernel's table for
+ * each family, and about a microsecond for each connection handed on.
+ */
+bool kernel_sockets_dump(struct kernel_sockets *sockets, uint16_t port, kernel_batch_taker *take, void *context);
 
 /*
  * Ends the connection: the MTA's next call on it fails with ECONNABORTED, the client reads a reset. Whatever is found

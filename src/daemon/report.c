@@ -125,6 +125,7 @@ void report_totals(const struct engine_totals *totals)
     log_text(&line, "event", "counters");
     log_number(&line, "sessions", totals->sessions);
     log_number(&line, "pending", totals->pending);
+    log_number(&line, "remembered", totals->remembered);
     log_number(&line, "clients", totals->clients);
     log_number(&line, "crossings", totals->crossings);
     log_number(&line, "session_table_size", totals->session_records);
@@ -166,12 +167,15 @@ void report_evictions(uint64_t evicted, uint64_t untracked)
     log_send(&line, LOG_WARNING);
 }
 
-void report_idle_refuses(const char *why)
+void report_policy_trouble(const char *peer, const char *why, uint64_t more)
 {
     struct log_line line;
     log_begin(&line);
-    log_text(&line, "event", "idle_action");
-    log_text(&line, "text", why);
+    log_text(&line, "event", "policy_trouble");
+    log_text(&line, "peer", peer);
+    log_text(&line, "why", why);
+    if (more > 0)
+        log_number(&line, "more", more);
     log_send(&line, LOG_WARNING);
 }
 

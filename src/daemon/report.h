@@ -37,8 +37,9 @@ void report_limit(const struct limit_view *view);
 /* So many keys had to go before their time, and so many found no room, since this was last told. */
 void report_evictions(uint64_t evicted, uint64_t untracked);
 
-/* idle_action = disconnect cannot be done, and why. */
-void report_idle_refuses(const char *why);
+/* A connection of the policy door was closed without an answer, or none could be accepted; so many `more` were not told
+ * of since. */
+void report_policy_trouble(const char *peer, const char *why, uint64_t more);
 
 /* What there is to say of a configuration file. */
 void report_messages(const struct config_messages *messages);

@@ -1,8 +1,8 @@
 /*
  * server.c: the engine, its lock, and the loop around them.
  *
- * Threads: libmilter's, which come through tell_verdict() and the door; the one that runs libmilter; and the main one,
- * which runs the loop and is the only one to touch anything else in `server`.
+ * Threads: libmilter's and the policy door's, which come through tell_verdict() and the doors; the one that runs
+ * libmilter; and the main one, which runs the loop and is the only one to touch anything else in `server`.
  */
 #include "daemon/server.h"
 
@@ -18,19 +18,27 @@
 #include <unistd.h>
 
 #include "daemon/idle_watch.h"
+#include "daemon/listening.h"
 #include "daemon/log.h"
 #include "daemon/milter_socket.h"
+#include "daemon/policy_thread.h"
 #include "daemon/report.h"
+#include "daemon/session_watch.h"
 #include "doors/waiting.h"
 #include "engine/engine.h"
+#include "engine/request.h"
 #include "milter/door.h"
 #include "milter/libmilter_driver.h"
+#include "policy/policy_service.h"
 
 /* How many reports or counters are taken at a time, so that the lock is held briefly and little stack is needed. */
 #define CHUNK 16
 
 /* Descriptors besides those of sessions: sockets, logs, libraries. */
 #define DESCRIPTORS_SPARE 64
+
+/* When so many reservations have lapsed and none was claimed, that is told. */
+#define LAPSED_ALL 100
 
 #define LOSSES_INTERVAL_NS INT64_C(60000000000)
 
@@ -49,7 +57,9 @@ static struct server {
     struct door_params door;
     struct waiting_room *waiting;
     struct idle_watch *idle; /* NULL: the kernel cannot be asked */
-    bool idle_refuses_told;
+    bool idle_refuses_told, lapsed_told;
+    struct policy_thread *policy; /* NULL: no policy door */
+    struct session_watch *watch;  /* NULL: no session is held by the kernel's word */
     struct config *config;
     char *path;
     atomic_bool log_refusals;
@@ -160,15 +170,34 @@ static void check_idle_action(const struct config *config)
     if (!config->idle_disconnect || server.idle_refuses_told || idle_watch_may_end(server.idle))
         return;
     server.idle_refuses_told = true;
-    report_idle_refuses(server.idle ? "disconnect needs CAP_NET_ADMIN, and a kernel with INET_DIAG_DESTROY: an idle "
-                                      "session is refused at its next command instead"
-                                    : "the kernel cannot be asked about connections: an idle session is refused at its "
-                                      "next command");
+    log_event(LOG_WARNING, "idle_action",
+              server.idle ? "disconnect needs CAP_NET_ADMIN, and a kernel with INET_DIAG_DESTROY: an idle "
+                            "session is refused at its next command instead"
+                          : "the kernel cannot be asked about connections: an idle session is refused at its "
+                            "next command");
+}
+
+/* Makes ready to ask the kernel which connections live, where some policy socket wants that. False, and why, when it
+ * cannot be asked. */
+static bool prepare_watch(const struct config *config, char error[PROCESS_ERROR_SIZE])
+{
+    bool wanted = false;
+
+    for (size_t i = 0; i < config->policy_count; i++)
+        wanted = wanted || config->policies[i].sessions == HOLD_WATCH;
+    if (wanted && !server.watch)
+        server.watch = session_watch_new();
+    if (wanted && !server.watch)
+        snprintf(error, PROCESS_ERROR_SIZE,
+                 "policy sessions = kernel: the kernel cannot be asked about connections (%s); write milter or none",
+                 strerror(errno));
+    return !wanted || server.watch;
 }
 
 static void apply_settings(const struct config *config)
 {
     waiting_set(server.waiting, config->max_waiting, config->max_delay_ns);
+    policy_thread_set(server.policy, config);
     atomic_store(&server.log_refusals, config->log_refusals);
     check_idle_action(config);
 }
@@ -197,7 +226,7 @@ static void reload(void)
     bool loaded = config_load(server.path, &next, &messages);
 
     report_messages(&messages);
-    if (loaded && config_needs_restart(server.config, next, text)) {
+    if (loaded && (config_needs_restart(server.config, next, text) || !prepare_watch(next, text))) {
         log_event(LOG_ERR, "config_error", text);
         loaded = false;
     }
@@ -254,6 +283,7 @@ static void stop(void)
     server.stop_by = process_now() + STOP_GRACE_NS;
     /* Who waits is woken, and gets the time that it takes for the answer to reach the MTA. */
     waiting_close(server.waiting);
+    policy_thread_stop(&server.policy);
     if (!add_event(-1, 0, on_stopping, &interval))
         event_base_loopbreak(server.base);
 }
@@ -278,6 +308,37 @@ static void watch_idle(void)
         idle_watch_run(server.idle, &params, process_now());
 }
 
+static void on_watch(evutil_socket_t descriptor, short what, void *data)
+{
+    const struct session_watch_params params = {server.engine, &server.lock};
+
+    (void)descriptor;
+    (void)what;
+    (void)data;
+    if (!server.watch)
+        return;
+    session_watch_run(server.watch, &params, process_now());
+    if (session_watch_blind(server.watch))
+        log_event(LOG_WARNING, "policy_sessions",
+                  "the kernel knows none of the connections that policy requests name, so sessions = kernel frees "
+                  "their slots at once: it is for a mail server on this host");
+}
+
+/* Where no filter is used a reservation is in nobody's interest. */
+static void lapse_reservations(void)
+{
+    pthread_mutex_lock(&server.lock);
+    engine_lapse(server.engine, process_now());
+    struct engine_totals totals = engine_totals(server.engine);
+    pthread_mutex_unlock(&server.lock);
+    if (totals.claimed > 0 || totals.lapsed < LAPSED_ALL || server.lapsed_told)
+        return;
+    server.lapsed_told = true;
+    log_event(LOG_WARNING, "policy_sessions",
+              "no filter has claimed any slot that a policy request reserved: each is held for 10 s then; where the "
+              "mail server uses no filter say sessions = kernel or sessions = none");
+}
+
 /* Once a second: the whole table in a minute or so. */
 static void sweep_table(void)
 {
@@ -293,6 +354,7 @@ static void on_tick(evutil_socket_t descriptor, short what, void *data)
     (void)descriptor;
     (void)what;
     (void)data;
+    lapse_reservations();
     log_crossings_over(false);
     log_losses();
     watch_idle();
@@ -336,15 +398,63 @@ void server_block_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
+static uint64_t policy_connections(const struct config *config)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < config->policy_count; i++)
+        sum += config->policies[i].connections;
+    return sum;
+}
+
+static uint64_t policy_memory(const struct config *config)
+{
+    return config->policy_count > 0 ? policy_connections(config) * policy_connection_memory() : 0;
+}
+
 struct server_memory server_memory(const struct config *config)
 {
-    struct engine_memory engine = engine_memory(config->session_table_size, config->table_size, false, config->rules);
+    struct engine_memory engine =
+        engine_memory(config->session_table_size, config->table_size, config->policy_count > 0, config->rules);
     return (struct server_memory){
         .full = MEMORY_BASE +
                 (uint64_t)config->session_table_size * (MEMORY_LIBMILTER_SESSION + driver_session_memory()) +
-                engine.sessions + engine.table + engine.per_rules,
+                policy_memory(config) + engine.sessions + engine.table + engine.per_rules,
         .reload = engine.per_rules,
     };
+}
+
+/* Each session of the MTA takes a descriptor, and each connection of the policy door. Where there are fewer, the latter
+ * get half of them at most; returns how many that is. Milter sessions that find none are turned away before libmilter
+ * runs out: it would try again without a pause. */
+static unsigned share_descriptors(const struct config *config, uint64_t wanted, uint64_t granted)
+{
+    const uint64_t policy = policy_connections(config);
+    uint64_t room = granted > DESCRIPTORS_SPARE + 1 ? granted - DESCRIPTORS_SPARE : 2;
+    uint64_t share = granted >= wanted || policy < room / 2 ? policy : room / 2;
+
+    driver_set_room(room - share < UINT_MAX ? (unsigned)(room - share) : UINT_MAX);
+    return share > 0 || policy == 0 ? (unsigned)share : 1;
+}
+
+/* Opens what the MTA connects to. */
+static bool open_doors(const struct config *config, char error[PROCESS_ERROR_SIZE])
+{
+    const struct driver_params driver = {config->milter.socket, &server.door, server.waiting, milter_socket_nudge,
+                                         listening_backlog(&config->milter.options)};
+    uint64_t wanted = config->session_table_size + policy_connections(config) + DESCRIPTORS_SPARE;
+    uint64_t granted = process_raise_descriptors(wanted);
+    unsigned connections = share_descriptors(config, wanted, granted);
+
+    if (!policy_thread_open(config, &server.door, server.waiting, connections, &server.policy, error))
+        return false;
+    if (!milter_socket_open(config, &driver, error)) {
+        policy_thread_stop(&server.policy);
+        return false;
+    }
+    if (granted < wanted)
+        report_few_descriptors(wanted, granted);
+    return true;
 }
 
 bool server_open(struct config **config, const char *path, char error[PROCESS_ERROR_SIZE])
@@ -352,7 +462,8 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
     server.idle = idle_watch_new();
     struct engine_params params = {.session_records = (*config)->session_table_size,
                                    .table_records = (*config)->table_size,
-                                   .idle_slack_ns = server.idle ? IDLE_WATCH_SLACK_NS : 0};
+                                   .idle_slack_ns = server.idle ? IDLE_WATCH_SLACK_NS : 0,
+                                   .connections = (*config)->policy_count > 0};
     struct rules *rules = config_take_rules(*config);
 
     if (!process_random(params.seed)) {
@@ -366,12 +477,11 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
     server.waiting = waiting_new((*config)->max_waiting, (*config)->max_delay_ns);
     server.path = strdup(path);
     server.door = (struct door_params){server.engine, &server.lock, process_now, tell_verdict};
-    const struct driver_params driver = {(*config)->milter_socket, &server.door, server.waiting, milter_socket_nudge};
     rules_free(&rules);
     if (!server.engine || !server.waiting || !server.path) {
         snprintf(error, PROCESS_ERROR_SIZE, "not enough memory for session_table_size = %u and table_size = %u",
                  (unsigned)(*config)->session_table_size, (unsigned)(*config)->table_size);
-    } else if (milter_socket_open(*config, &driver, error)) {
+    } else if (prepare_watch(*config, error) && open_doors(*config, error)) {
         server.config = *config;
         *config = NULL;
         config_trim(server.config);
@@ -382,32 +492,22 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
     engine_free(&server.engine);
     waiting_free(&server.waiting);
     idle_watch_free(&server.idle);
+    session_watch_free(&server.watch);
     free(server.path);
     return false;
 }
 
-/* Each session of the MTA takes a descriptor. Those that find none are turned away before libmilter runs out: it would
- * try again without a pause. */
-static void raise_descriptors(void)
-{
-    uint64_t wanted = (uint64_t)server.config->session_table_size + DESCRIPTORS_SPARE;
-    uint64_t granted = process_raise_descriptors(wanted);
-    uint64_t room = granted > DESCRIPTORS_SPARE ? granted - DESCRIPTORS_SPARE : 1;
-
-    driver_set_room(room < UINT_MAX ? (unsigned)room : UINT_MAX);
-    if (granted < wanted)
-        report_few_descriptors(wanted, granted);
-}
-
 static bool start(void)
 {
-    const struct timeval second = {.tv_sec = 1};
+    const struct timeval second = {.tv_sec = 1}, round = {.tv_usec = SESSION_WATCH_INTERVAL_MS * 1000};
     bool ok = pipe(server.milter_ended) == 0 && (server.base = event_base_new()) != NULL &&
-              add_event(-1, 0, on_tick, &second) && add_event(server.milter_ended[0], EV_READ, on_milter_ended, NULL);
+              add_event(-1, 0, on_tick, &second) && add_event(-1, 0, on_watch, &round) &&
+              add_event(server.milter_ended[0], EV_READ, on_milter_ended, NULL);
 
     for (size_t i = 0; i < HANDLED_SIGNALS && ok; i++)
         ok = add_event(handled_signals[i], EV_SIGNAL, on_signal, NULL);
-    return ok && pthread_create(&server.milter_thread, NULL, run_milter, NULL) == 0;
+    return ok && policy_thread_start(server.policy) &&
+           pthread_create(&server.milter_thread, NULL, run_milter, NULL) == 0;
 }
 
 bool server_run(void (*ready)(void))
@@ -415,9 +515,9 @@ bool server_run(void (*ready)(void))
     struct log_line line;
     sigset_t set;
 
-    raise_descriptors();
     if (!start()) {
         log_event(LOG_ERR, "failed", "no thread, pipe or event loop to be had");
+        policy_thread_stop(&server.policy);
         milter_socket_remove();
         return false;
     }
@@ -427,6 +527,7 @@ bool server_run(void (*ready)(void))
     ready();
     event_base_dispatch(server.base);
 
+    policy_thread_stop(&server.policy);
     atomic_store(&server.stopped, true);
     log_crossings_over(true);
     milter_socket_remove();

@@ -206,6 +206,7 @@ void engine_connect(struct engine *engine, const struct connect_event *event, in
         uint32_t number = session_number(engine, known);
         if (known->hold != HELD_NOTHING) {
             session_hold(engine, number, HELD_BY_DOOR);
+            engine->claimed++;
             known->partly_heard = known->transfer = event->partly_heard;
             known->heard = engine->now;
             *id = session_handle(engine, number);
@@ -478,6 +479,8 @@ struct engine_totals engine_totals(const struct engine *engine)
         .table_records = table.room,
         .evicted = table.evicted,
         .untracked = table.untracked,
+        .claimed = engine->claimed,
+        .lapsed = engine->lapsed,
     };
 }
 

@@ -183,6 +183,8 @@ struct engine_totals {
     uint32_t table_records;   /* room */
     uint64_t evicted;         /* keys that had to go before their time, since the start */
     uint64_t untracked;       /* keys that found no room */
+    uint64_t claimed;         /* sessions of engine_request() that came to engine_connect() while they held something */
+    uint64_t lapsed;          /* reservations that did not */
 };
 struct engine_totals engine_totals(const struct engine *engine);
 

@@ -80,6 +80,7 @@ void engine_lapse(struct engine *engine, int64_t now)
     engine_advance(engine, now);
     while (looked < ENGINE_BATCH && (number = due(engine, HELD_RESERVED, ENGINE_RESERVE_NS)) != NO_SESSION) {
         lapse(engine, number);
+        engine->lapsed++;
         looked++;
     }
     while (looked < ENGINE_BATCH && (number = due(engine, HELD_NOTHING, ENGINE_REMEMBER_NS)) != NO_SESSION) {

@@ -12,14 +12,6 @@ static uint64_t name_hash(const struct engine *engine, const char *name)
     return hash_bytes(engine->seed, name ? name : "", name ? strlen(name) : 0) | 1;
 }
 
-/* Two that differ in either are different, as far as 64 bits can tell. */
-static uint64_t message_hash(const struct engine *engine, const struct request *request)
-{
-    const uint64_t parts[] = {name_hash(engine, request->message), name_hash(engine, request->names.sender),
-                              request->names.sender != NULL};
-    return hash_bytes(engine->seed, parts, sizeof parts) | 1;
-}
-
 static struct coming coming_of(const struct request *request)
 {
     switch (request->hold) {
@@ -100,19 +92,33 @@ static bool tell_helo(struct engine *engine, struct session *session, const stru
     return tell(engine, session, request, EVENT_HELO, 1, now, answer);
 }
 
+/* Postfix names a message from its first recipient on, so a name may come to one that had none. */
+static bool is_new_message(const struct told *told, enum request_stage stage, uint64_t message, uint64_t sender)
+{
+    if (message == 0)
+        return stage == REQUEST_MAIL || told->sender != sender;
+    return told->message != message && (told->message != 0 || told->sender != sender);
+}
+
 static bool tell_mail(struct engine *engine, struct session *session, const struct request *request, int64_t now,
                       struct request_answer *answer)
 {
-    uint64_t hash = message_hash(engine, request);
+    struct told *told = &session->told;
+    bool named = request->message && request->message[0];
+    uint64_t message = named ? name_hash(engine, request->message) : 0;
+    uint64_t sender = name_hash(engine, request->names.sender) ^ (request->names.sender != NULL) << 1;
 
-    if (hash == session->told.message)
+    if (!is_new_message(told, request->stage, message, sender)) {
+        told->message = named ? message : told->message;
         return true;
+    }
     if (!tell(engine, session, request, EVENT_MAIL, 1, now, answer))
         return false;
-    session->told.message = hash;
-    session->told.recipient = 0;
-    session->told.recipients = 0;
-    session->told.twice = session->told.counted = session->told.scored = false;
+    told->message = message;
+    told->sender = sender;
+    told->recipient = 0;
+    told->recipients = 0;
+    told->twice = told->counted = told->scored = false;
     return true;
 }
 

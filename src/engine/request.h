@@ -46,8 +46,8 @@ struct request {
     /* All that is known by now, in normal form; `kind`, `times` and `rejected` are not read. `sender`, `user` and
      * `recipient` matter at the stages that have them. */
     struct event names;
-    const char *message; /* names the message (the attribute instance); NULL or "": the sender alone tells it from the
-                            one before */
+    /* Names the message (the attribute instance); NULL or "": it has no name yet. */
+    const char *message;
     uint32_t recipient_count; /* REQUEST_DATA, REQUEST_MESSAGE: recipients that the MTA has accepted; 0: not said */
 };
 
@@ -71,8 +71,9 @@ struct request_answer {
  *     judged as engine_connect() does, and counted, but for `hold`. Refused, exempt or out of records it leaves no
  *     record: the next request is judged as the first.
  *  2. EVENT_HELO, when names.helo is not NULL, nor empty before the HELO stage, and differs from the last one told.
- *  3. From REQUEST_MAIL to REQUEST_MESSAGE: EVENT_MAIL, when `message` and names.sender are not those last told. A
- *     refused one counts as not told.
+ *  3. From REQUEST_MAIL to REQUEST_MESSAGE: EVENT_MAIL, when it is about another message than the last one told of (a
+ *     refused one counts as not told). With a name: another than that one's; or, if that one has none yet, another
+ *     sender; else it takes the name. Without: at REQUEST_MAIL always, later when the sender is another.
  *  4. REQUEST_RCPT: EVENT_RCPT.
  *  5. REQUEST_DATA and REQUEST_MESSAGE, when recipient_count is not 0 and, for this message, has not been looked at:
  *     compared with the EVENT_RCPT of this message that were admitted. Those that are more are counted as one

@@ -27,8 +27,8 @@ enum session_hold {
 
 /* What a door that only asks has said of the session before. */
 struct told {
-    uint64_t helo, message, recipient; /* hashes of the last ones; 0: none */
-    uint32_t recipients;               /* of this message, admitted one by one */
+    uint64_t helo, message, sender, recipient; /* hashes of the last ones; 0: none, of a message: one without a name */
+    uint32_t recipients;                       /* of this message, admitted one by one */
     bool past_connect;
     bool twice;   /* two requests one after the other named the same recipient */
     bool counted; /* the number of its recipients has been compared */
@@ -85,6 +85,7 @@ struct engine {
     struct held held[HOLDS]; /* that of HELD_BY_DOOR stays empty */
     uint32_t round;          /* of engine_watch_begin() */
     struct watched_ports watched_ports;
+    uint64_t claimed, lapsed;
     struct crossings *crossings;
     struct table *table;
     struct tally *current;

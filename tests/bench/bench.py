@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""How fast, and how big: tidegated against a libmilter filter that does nothing.
+"""How fast, and how big: tidegated against a filter, and a policy server, that do nothing.
 
-Prints four results:
+Prints five results:
   1. sessions a second through tidegated and through the do-nothing filter, in short runs by turns, first with caps
      alone (one in every scope, 10,000 peers), then with every limit, the lists and the histories on; the ratio is the
      median over the pairs, for then a machine that is slow for a while slows both runs of a pair, or spoils a few pairs
@@ -9,10 +9,13 @@ Prints four results:
   2. what the engine takes to decide a connect and its close (engine_bench, when it has been built): with many peers,
      with 10 million clients known, with a million blocks denied;
   3. the time that `tidegated -t` takes with a file of a million denied blocks;
-  4. the resident memory of a tidegated whose tables are all full, beside what `tidegated -t` said it would be.
+  4. the resident memory of a tidegated whose tables are all full, beside what `tidegated -t` said it would be;
+  5. requests a second through the policy door with every limit on, and through a policy server that only ever says
+     DUNNO, by turns as above, over a unix socket and over TCP; for information the same where sessions hold slots; and
+     the memory and the threads that idle connections take.
 
-The binaries are tidegated, tests/bench/load, tests/bench/noop_filter and tests/bench/engine_bench below the current
-directory, or what TIDEGATED, LOAD, NOOP and ENGINE_BENCH name. The exit status is 2 when something could not be
+The binaries are tidegated and, in tests/bench, load, noop_filter, engine_bench, policy_load and dunno_server below the
+current directory, or what TIDEGATED, LOAD, NOOP, ENGINE_BENCH, POLICY_LOAD and DUNNO name. The exit status is 2 when something could not be
 measured and, with --check, 1 when a target was missed in three attempts.
 """
 
@@ -21,6 +24,7 @@ import ipaddress
 import os
 import random
 import re
+import resource
 import select
 import signal
 import statistics
@@ -28,6 +32,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from socket import create_server
 
 START_LIMIT = 60.0
 RUN_LIMIT = 300.0
@@ -43,6 +48,14 @@ DENIED = 1000000
 LOAD_RUNS = 3
 CLIENTS = 10000000
 CLIENT_BYTES = 2 * 96  # engine_bench has a table and a chase of the same size
+
+POLICY_TARGET = 0.7
+POLICY_CONNECTIONS = 8
+POLICY_SESSIONS = 20000  # in a run, of seven requests each
+POLICY_TABLE = 65536  # session records: full, from the warming up on, where sessions are only remembered
+POLICY_RESERVED = 524288  # where each is reserved for ten seconds, and nobody claims it
+IDLE_TARGET = 1024  # bytes
+IDLE_CONNECTIONS = 5000
 
 LIMITS = """client_sessions client_connections client_messages client_recipients client_errors sender_recipients
     recipient_messages recipient_bounces user_recipients domain_networks helo_networks session_errors
@@ -86,9 +99,13 @@ class Server:
             fields = stat.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def resident_bytes(self):
+    def status(self, field):
+        """A number of the kernel's, such as VmRSS (in kB) or Threads."""
         with open(f"/proc/{self.process.pid}/status", encoding="ascii", errors="replace") as status:
-            return int(re.search(r"^VmRSS:\s*(\d+) kB", status.read(), re.M).group(1)) * 1024
+            return int(re.search(rf"^{field}:\s*(\d+)", status.read(), re.M).group(1))
+
+    def resident_bytes(self):
+        return self.status("VmRSS") * 1024
 
     def stop(self):
         if self.process.poll() is None:
@@ -101,10 +118,10 @@ class Server:
         return self.process.returncode
 
 
-def parse_result(text):
-    """The fields of the load generator's last line."""
+def parse_result(text, first="sessions"):
+    """The fields of a load generator's last line."""
     lines = text.strip().splitlines()
-    if not lines or not lines[-1].startswith("sessions="):
+    if not lines or not lines[-1].startswith(first + "="):
         raise BenchError(f"the load generator said: {text!r}")
     return dict(field.split("=", 1) for field in lines[-1].split())
 
@@ -330,20 +347,135 @@ def bench_memory(binaries, scratch, options):
     return MEMORY_TARGETS[0] <= ratio <= MEMORY_TARGETS[1]
 
 
+def free_port():
+    with create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def policy_run(binaries, server, where, seed):
+    """One run: (requests a second, the server's CPU microseconds a request, the median latency in microseconds)."""
+    cpu = server.cpu_seconds()
+    done = subprocess.run([binaries["policy_load"], "-s", where, "-c", str(POLICY_CONNECTIONS),
+                           "-n", str(POLICY_SESSIONS), "-S", str(seed), "-t", str(int(RUN_LIMIT))],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=RUN_LIMIT + 60,
+                          check=False)
+    cpu = server.cpu_seconds() - cpu
+    if done.returncode != 0:
+        raise BenchError(f"policy_load against {server.name} ended with {done.returncode}\n{server.log()}")
+    result = parse_result(done.stdout, "requests")
+    return float(result["rate"]), cpu * 1e6 / int(result["requests"]), float(result["p50_us"])
+
+
+class PolicyServers:
+    """tidegated with every limit on, and the server that says DUNNO; each has the sockets "unix" and "tcp"."""
+
+    def __init__(self, binaries, scratch, sessions, table):
+        self.sockets = {}
+        self.servers = []
+        for name in ("tidegated", "dunno"):
+            self.sockets[name] = {"unix": f"unix:{scratch}/{name}-{sessions}.sock",
+                                  "tcp": f"inet:{free_port()}@127.0.0.1"}
+        text = caps_text(f"unix:{scratch}/milter.sock", scratch, table, 1000000) + every_limit_text(scratch)
+        for where in self.sockets["tidegated"].values():
+            text += f'policy {{ socket = "{where}"  sessions = {sessions} }}\n'
+        config = write_config(scratch, f"policy-{sessions}", text)
+        commands = {"tidegated": [binaries["tidegated"], "-f", "-c", config],
+                    "dunno": [binaries["dunno"], *self.sockets["dunno"].values()]}
+        try:
+            for name, command in commands.items():
+                self.servers.append(Server(name, command, f"{scratch}/{name}-{sessions}.log"))
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        for server in self.servers:
+            server.stop()
+
+    def pairs(self, binaries, transport, pairs, count):
+        """Runs of both by turns."""
+        for pair in range(len(pairs), len(pairs) + count):
+            runs = {}
+            for server in self.servers if pair % 2 == 0 else reversed(self.servers):
+                runs[server.name] = policy_run(binaries, server, self.sockets[server.name][transport], pair + 2)
+            pairs.append(runs)
+            print(f"pair {pair + 1}: tidegated {runs['tidegated'][0]:.0f}/s, dunno {runs['dunno'][0]:.0f}/s",
+                  file=sys.stderr)
+
+
+def bench_policy(binaries, scratch, sessions, transports, options):
+    """Whether the target is reached on each of these transports. Sessions that hold nothing are what it is set for."""
+    reached = True
+    target = POLICY_TARGET if sessions == "none" else None
+    count = options.pairs if target else min(options.pairs, 5)
+    table = POLICY_TABLE if sessions == "none" else POLICY_RESERVED
+    with PolicyServers(binaries, scratch, sessions, table) as servers:
+        # To warm up, and so that every session record is in use.
+        for seed in range(POLICY_TABLE // POLICY_SESSIONS + 1):
+            for server in servers.servers:
+                policy_run(binaries, server, servers.sockets[server.name]["unix"], 1000000 + seed)
+        for transport in transports:
+            pairs = []
+            for _ in range(ATTEMPTS):
+                servers.pairs(binaries, transport, pairs, count)
+                ratio = statistics.median(runs["tidegated"][0] / runs["dunno"][0] for runs in pairs)
+                if target is None or ratio >= target:
+                    break
+            rate, cpu, latency = ({name: statistics.median(runs[name][field] for runs in pairs)
+                                   for name in ("tidegated", "dunno")} for field in range(3))
+            print(f"bench=policy_{transport} sessions={sessions} ratio={ratio:.3f} target={target or 'none'} "
+                  f"tidegated={rate['tidegated']:.0f}/s dunno={rate['dunno']:.0f}/s pairs={len(pairs)} "
+                  f"cpu_tidegated={cpu['tidegated']:.2f}us cpu_dunno={cpu['dunno']:.2f}us "
+                  f"p50_tidegated={latency['tidegated']:.0f}us p50_dunno={latency['dunno']:.0f}us")
+            reached = reached and (target is None or ratio >= target)
+        if target:
+            reached = bench_policy_idle(binaries, servers) and reached
+    return reached
+
+
+def bench_policy_idle(binaries, servers):
+    """Whether idle connections take no thread and little memory, in a tidegated that has been asked a lot before."""
+    server = servers.servers[0]
+    threads, before = server.status("Threads"), server.resident_bytes()
+    holder = subprocess.Popen([binaries["policy_load"], "-s", servers.sockets["tidegated"]["unix"],
+                               "-o", str(IDLE_CONNECTIONS), "-t", str(int(RUN_LIMIT))],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        wait_for_line(holder, "event=holding", RUN_LIMIT)
+        each = (server.resident_bytes() - before) / IDLE_CONNECTIONS
+        threads = server.status("Threads") - threads
+        holder.communicate(timeout=RUN_LIMIT)
+    finally:
+        if holder.poll() is None:
+            holder.kill()
+            holder.wait()
+    print(f"bench=policy_idle bytes={each:.0f} target={IDLE_TARGET} threads={threads} connections={IDLE_CONNECTIONS}")
+    return each <= IDLE_TARGET and threads == 0
+
+
 def main():
-    parser = argparse.ArgumentParser(description="Measures tidegated against a do-nothing filter.")
+    parser = argparse.ArgumentParser(description="Measures tidegated against servers that do nothing.")
     parser.add_argument("--check", action="store_true", help="exit status 1 when a target is missed")
     parser.add_argument("--pairs", type=int, default=21, help="runs of each filter (21)")
     parser.add_argument("--sessions", type=int, default=5000, help="sessions in a run (5000)")
     parser.add_argument("--concurrency", type=int, default=20, help="sessions in flight (20)")
     parser.add_argument("--table", type=int, default=4000, help="session_table_size for the memory (4000)")
-    parser.add_argument("--only", choices=("rate", "engine", "load", "memory"), help="one of the four")
+    parser.add_argument("--only", choices=("rate", "engine", "load", "memory", "policy"),
+                        help="one of the five")
     options = parser.parse_args()
     binaries = {
         "tidegated": os.environ.get("TIDEGATED", "./tidegated"),
         "load": os.environ.get("LOAD", "tests/bench/load"),
         "noop": os.environ.get("NOOP", "tests/bench/noop_filter"),
         "engine_bench": os.environ.get("ENGINE_BENCH", "tests/bench/engine_bench"),
+        "policy_load": os.environ.get("POLICY_LOAD", "tests/bench/policy_load"),
+        "dunno": os.environ.get("DUNNO", "tests/bench/dunno_server"),
     }
 
     benches = [
@@ -352,7 +484,13 @@ def main():
         ("engine", "engine", lambda scratch: bench_engine(binaries)),
         ("load", "load", lambda scratch: bench_load(binaries, scratch)),
         ("memory", "memory", lambda scratch: bench_memory(binaries, scratch, options)),
+        ("policy", "policy", lambda scratch: bench_policy(binaries, scratch, "none", ("unix", "tcp"), options)),
+        ("policy", "policy_milter", lambda scratch: bench_policy(binaries, scratch, "milter", ("unix",), options)),
+        ("policy", "policy_kernel", lambda scratch: bench_policy(binaries, scratch, "kernel", ("unix",), options)),
     ]
+    # Thousands of connections are open at once.
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     missed = []
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as scratch:
         for part, name, bench in benches:

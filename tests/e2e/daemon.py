@@ -1,18 +1,21 @@
-"""tidegated as a child process: its configuration, its log, its signals."""
+"""tidegated as a child process: its configuration, its log, its signals, its sockets."""
+import contextlib
 import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
 
-from sandbox import DEADLINE, die_with_parent
+from sandbox import DEADLINE, die_with_parent, libc
 
 BINARY = pathlib.Path(os.environ.get("TIDEGATED", "tidegated")).resolve()
 PAIR = r'[A-Za-z_]+=(?:[!#-\[\]-~]+|"(?:[ !#-\[\]-~]|\\["\\]|\\x[0-9a-f]{2})*")'
 LINE = re.compile(f"{PAIR}(?: {PAIR})*")
 FIELD = re.compile(r'([A-Za-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
+PIDFD_GETFD = 438
 SANITIZER = re.compile(r"(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error:")
 
 
@@ -112,6 +115,33 @@ class Daemon:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def sockets(self, port):
+        """Copies of its TCP sockets with this local port, and what options they have: (listening ones, accepted ones).
+        Whoever asks closes them."""
+        listening, accepted = [], []
+        process = os.pidfd_open(self.pid)
+        try:
+            for descriptor in os.listdir(f"/proc/{self.pid}/fd"):
+                copy = libc.syscall(PIDFD_GETFD, process, int(descriptor), 0)
+                if copy < 0:
+                    continue
+                try:
+                    found = socket.socket(fileno=copy)
+                except OSError:  # no socket
+                    os.close(copy)
+                    continue
+                name = None
+                with contextlib.suppress(OSError):
+                    name = found.getsockname()
+                if isinstance(name, tuple) and len(name) in (2, 4) and name[1] == port:
+                    listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                    (listening if listens else accepted).append(found)
+                else:
+                    found.close()
+        finally:
+            os.close(process)
+        return listening, accepted
 
     def is_running(self):
         return self.process.poll() is None

@@ -46,10 +46,12 @@ def answer(connection):
 
 class Recorder:
     """Stands between an MTA and the daemon and notes what the MTA says: the letters of its packets, without those of
-    macros ("D") and negotiation ("O"), a string for each connection in `sessions`."""
+    macros ("D") and negotiation ("O"), a string for each connection in `sessions`. A list given as `timeline` gets
+    ("milter", letter, data) of every packet."""
 
-    def __init__(self, port, daemon_port):
+    def __init__(self, port, daemon_port, timeline=None):
         self.sessions = []
+        self.timeline = timeline if timeline is not None else []
         self.daemon_port = daemon_port
         self._listening = socket.create_server(("127.0.0.1", port))
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -73,6 +75,7 @@ class Recorder:
             data += more
             while len(data) >= 5 and len(data) >= 4 + struct.unpack("!I", data[:4])[0]:
                 size = 4 + struct.unpack("!I", data[:4])[0]
+                self.timeline.append(("milter", data[4:5].decode("ascii"), data[5:size]))
                 if data[4:5] not in b"DO":
                     self.sessions[number] += data[4:5].decode("ascii")
                 daemon.sendall(data[:size])

@@ -27,8 +27,8 @@ transport_maps = inline:{{ {{ read@test.example = read: }} }}
 alias_maps =
 alias_database =
 smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
-smtpd_recipient_restrictions =
-    check_recipient_access inline:{{ {{ nobody-here@test.example = 550 5.1.1 Unknown user }} }}
+recipients = check_recipient_access inline:{{ {{ nobody-here@test.example = 550 5.1.1 Unknown user }} }}
+smtpd_recipient_restrictions = $recipients
 smtpd_peername_lookup = no
 smtpd_authorized_xclient_hosts = 127.0.0.0/8
 smtpd_client_connection_count_limit = 0
@@ -69,6 +69,14 @@ cat >"$file"
 mv "$file" "{dir}/read/${{file##*/.}}"
 """
 
+# Postfix's questions to a policy service. It is asked before recipients are rejected, or it would never hear of those.
+POLICY = "check_policy_service inet:127.0.0.1:{policy_port}"
+EVERYWHERE = {f"smtpd_{stage}_restrictions": POLICY
+              for stage in ("client", "helo", "sender", "data", "end_of_data", "etrn")}
+EVERYWHERE["smtpd_recipient_restrictions"] = f"{POLICY} $recipients"
+EARLY = {"smtpd_delay_reject": "no"}
+NO_MILTER = {"smtpd_milters": ""}
+
 # What each port is for, and the options of its smtpd. The second column is the most processes it may run.
 SERVICES = {
     "main": (250, {}),
@@ -80,6 +88,27 @@ SERVICES = {
     "bytes": (50, {"smtputf8_enable": "no"}),  # takes 8-bit text that is no UTF-8
     "slow": (10, {"smtpd_milters": "inet:127.0.0.1:{slow_port}"}),
     "slow_too": (10, {"smtpd_milters": "inet:127.0.0.1:{slow_port}"}),
+    # The policy service is asked: in all lists, as each command comes, or as Postfix would by itself, at RCPT
+    "policy": (100, {**EVERYWHERE, **EARLY, **NO_MILTER}),
+    "policy_late": (100, {**EVERYWHERE, **NO_MILTER}),
+    "policy_unix": (20, {**EARLY, **NO_MILTER,
+                         "smtpd_client_restrictions": "check_policy_service unix:{policy_socket}"}),
+    "policy_unshared": (1, {**EARLY, **NO_MILTER, "smtpd_client_restrictions": POLICY}),
+    # at one stage alone
+    "policy_mail": (20, {**EARLY, **NO_MILTER, "smtpd_sender_restrictions": POLICY}),
+    "policy_rcpt": (20, {**NO_MILTER, "smtpd_recipient_restrictions": f"{POLICY} $recipients"}),
+    "policy_data": (20, {**NO_MILTER, "smtpd_data_restrictions": POLICY}),
+    "policy_end": (20, {**NO_MILTER, "smtpd_end_of_data_restrictions": POLICY}),
+    # with other ways to fall back, and a policy context
+    "policy_context": (20, {**EARLY, **NO_MILTER, "smtpd_client_restrictions":
+                            "check_policy_service {{ inet:127.0.0.1:{policy_port}, default_action=DUNNO, "
+                            "policy_context=submission }}"}),
+    # The milter door too: in the recommended way, with a restriction behind, and asked at every turn
+    "doors": (100, {**EARLY, "smtpd_client_restrictions":
+                    POLICY + " check_client_access inline:{{ {{ 127.3 = 554 5.7.1 Go away }} }}"}),
+    "doors_slow": (20, {**EARLY, "smtpd_client_restrictions": f"{POLICY} sleep 11"}),
+    "doors_late": (50, {"smtpd_client_restrictions": POLICY}),
+    "doors_everywhere": (50, {**EVERYWHERE, **EARLY}),
 }
 
 
@@ -92,6 +121,8 @@ class Postfix(Mta):
         super().__init__(milter_port)
         self.unix_socket = self.dir / "milter.sock"
         self.slow_port = free_port()  # of the daemon of test_slow_body.py
+        self.policy_port = free_port()
+        self.policy_socket = self.dir / "policy.sock"
 
     def start(self):
         for directory in (self.dir, self.dir / "etc", self.dir / "queue"):
@@ -108,11 +139,11 @@ class Postfix(Mta):
         master = ""
         for name, (maxproc, options) in SERVICES.items():
             self.ports[name] = free_port()
-            addresses = ["127.0.0.1", f"[{SERVER_IPV6}]"] if name == "main" else ["127.0.0.1"]
+            addresses = ["127.0.0.1"] + ([f"[{SERVER_IPV6}]"] if name in ("main", "policy", "doors") else [])
             for address in addresses:
                 master += f"{address}:{self.ports[name]} inet n - n - {maxproc} smtpd\n"
                 for option, value in options.items():
-                    master += f"  -o {option}={value.format(**vars(self))}\n"
+                    master += f"  -o {{ {option} = {value.format(**vars(self))} }}\n"
         (self.dir / "etc" / "master.cf").write_text(master + INTERNAL_SERVICES.format(dir=self.dir))
         with open(self.dir / "start.log", "wb") as output:
             subprocess.run(["/usr/sbin/postfix", "-c", str(self.dir / "etc"), "check"], stdin=subprocess.DEVNULL,
@@ -128,6 +159,11 @@ class Postfix(Mta):
         assert self.process.poll() is None, f"Postfix did not start:\n{self.log()}"
         listening = {local for local, _ in connections_held(self.process.pid)}
         return listening >= set(self.ports.values())
+
+    @property
+    def policy(self):
+        """The policy service's socket, in libmilter's notation, as the daemon is told it."""
+        return f"inet:{self.policy_port}@127.0.0.1"
 
     def stop(self):
         if self.process is None:

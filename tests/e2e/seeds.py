@@ -139,6 +139,7 @@ ROWS = {
         "test_caps.py::test_listener_sessions_at_the_top_is_each_listeners_default",
     ],
     (STALWART, "socket options: reuse-addr, reuse-port, backlog, ttl, send and receive buffer, linger, tos, nodelay, "
-               "with global defaults and overrides"):
-        "of listening sockets, which are the MTA's; our own (policy, http) are to come",
+               "with global defaults and overrides"): [
+        "test_stalwart.py::test_stalwart_socket_options",
+    ],
 }

@@ -30,7 +30,7 @@ class Client:
 
     opened = []  # every client of the running test: the gate fixture closes them and reads their conversations
 
-    def __init__(self, port, source="127.0.0.1", host=None, deadline=DEADLINE):
+    def __init__(self, port, source="127.0.0.1", host=None, deadline=DEADLINE, local_port=0):
         self.source = source
         self.port = port
         self.received = b""
@@ -44,7 +44,8 @@ class Client:
         Client.opened.append(self)
         try:
             self.socket.settimeout(deadline)
-            self.socket.bind((source, 0))
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(local_port != 0))
+            self.socket.bind((source, local_port))
             self.socket.connect((host or ("::1" if family == socket.AF_INET6 else "127.0.0.1"), port))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:

@@ -26,15 +26,19 @@ class Race:
         for thread in self.threads:
             thread.start()
 
+    def attempt(self, number):
+        """A client, and the last that it reads before it is judged."""
+        client = Client(self.port, f"127.0.{number // 200 + 1}.{number % 200 + 1}")
+        client.expect(None, "220")
+        return client, client.ehlo()
+
     def _run(self, number):
         try:
             while True:
                 self.barrier.wait()
                 if not self.going_on:
                     return
-                client = Client(self.port, f"127.0.{number // 200 + 1}.{number % 200 + 1}")
-                client.expect(None, "220")
-                answer = client.ehlo()
+                client, answer = self.attempt(number)
                 self.outcomes[number] = (client, answer)
                 self.barrier.wait()  # held open until all have their answers
                 self.barrier.wait()  # and until they are judged

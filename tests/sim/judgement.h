@@ -8,12 +8,20 @@
 
 #define SECOND INT64_C(1000000000)
 
+/* Which limits are judged. */
+enum judged {
+    JUDGED_ALL,
+    JUDGED_BUT_SESSIONS,  /* the session holds nothing */
+    JUDGED_SESSIONS_ONLY, /* its connection was counted before */
+};
+
 /* One event under judgement. */
 struct judgement {
     struct model *model;
     struct model_session *session; /* at connect the one that it will be if it is let in */
     const struct event *event;
     int64_t now; /* as the caller says */
+    enum judged judged;
     enum model_reputed reputed;
     bool over_now; /* something monitored would have refused this event */
     bool blamed;   /* what refuses it is a limit of the client's own */
@@ -45,6 +53,8 @@ void judgement_find_whole(struct judgement *judgement, enum limit_id limit, enum
 /* ---- model_limits.c ---- */
 
 bool is_error(const struct event *event);
+/* How often the event has happened. */
+uint32_t times_of(const struct event *event);
 /* False when a limit refuses. */
 bool judgement_limits(struct judgement *judgement);
 /* Nothing has refused: what the limits count is counted. */

@@ -118,7 +118,7 @@ struct model_session *model_find(struct model *model, session_id id)
     return NULL;
 }
 
-void model_spoken(struct model *model, struct model_session *session)
+void model_drop(struct model *model, struct model_session *session)
 {
     *session = model->sessions[--model->session_count];
 }
@@ -129,7 +129,7 @@ void model_close(struct model *model, struct model_session *session, int64_t now
         model->now = now;
     if (session->delivered && !session->erred && !session->refused)
         model_repute(model, &session->facts.client, 1);
-    *session = model->sessions[--model->session_count];
+    model_drop(model, session);
 }
 
 uint32_t model_slots(const struct model *model, int scope, int kind, const struct model_key *key)
@@ -173,9 +173,9 @@ static void derive(const struct model *model, struct model_session *session)
     struct model_terms terms;
 
     model_chain_of(&model->rules, &session->facts, &session->chain);
-    session->no_caps = session->over && model->rules.monitor;
+    session->no_caps = model_remembered(session) || (session->over && model->rules.monitor);
     memset(session->holds, 0, sizeof session->holds);
-    for (int i = 0; i < model->kind_count && !session->pending; i++) {
+    for (int i = 0; i < model->kind_count && !session->pending && !model_remembered(session); i++) {
         const int kind = model->kinds[i];
         if (plain_kind(kind)->count != COUNT_SESSIONS || !model_terms_of(model, &session->chain, kind, &terms) ||
             (session->over && terms.mode == MODE_MONITOR))

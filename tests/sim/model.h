@@ -5,16 +5,16 @@
  *
  * model_rules.c says where a session stands and what a limit means there, model_history.c what was counted,
  * model_judge.c what becomes of an event, with model_limits.c for the limits and model_findings.c for what is said,
- * model_crossing.c what the log is told, model.c the rest.
+ * model_requests.c what becomes of a request, model_crossing.c what the log is told, model.c the rest.
  */
 #ifndef SIM_MODEL_H
 #define SIM_MODEL_H
 
 #include "plain.h"
 
-#include "engine/engine.h"
+#include "engine/request.h"
 
-#define MODEL_SESSIONS 60 /* the most that are open at once */
+#define MODEL_SESSIONS 90 /* the most that are open at once */
 #define MODEL_CROSSINGS 1000
 #define MODEL_CLIENTS 33 /* so many different clients of a crossing are told apart */
 #define MODEL_QUIET_NS (5 * INT64_C(1000000000))
@@ -52,8 +52,26 @@ struct model_key {
     char name[64];
 };
 
+/* What requests have said of a session that they brought in. */
+struct model_asked {
+    enum request_hold hold; /* that is still in force */
+    bool past_connect;
+    bool helo_told, mail_told;
+    char helo[64], message[32], sender[64];       /* as last told */
+    uint32_t recipients;                          /* of this message, admitted */
+    bool recipient_told, twice, compared, scored; /* in this message */
+    char recipient[64];                           /* as last named in it */
+    int64_t reserved, last;                       /* when it came in; when it was last asked about */
+    uint64_t order;                               /* of the last request, among all */
+    uint64_t round, sight;                        /* of when it was last seen, or came; sights are numbered */
+    uint64_t cookie;
+};
+
 struct model_session {
-    session_id id;
+    session_id id; /* 0: nobody has been told */
+    bool asked;    /* a request brought it in, and no connect has claimed it */
+    struct model_asked told;
+    uint64_t number; /* in the order in which they came */
     bool pending;
     struct plain_facts facts;
     struct model_chain chain;           /* follows from the facts and the rules in force */
@@ -112,6 +130,8 @@ struct model_crossing {
 struct model_met {
     uint64_t maxima[4], of_keys[4]; /* that were asked for, by TERM_MAX and the three that follow */
     uint64_t excepted, spared, known_networks, off;
+    uint64_t left_alone, renewed, claims, late_claims, late_refused, lapses, forgotten, made_way, cookies;
+    uint64_t untracked, topped_up, rejected, twice, repeated_connects, named_late, scores, scored_before;
 };
 extern struct model_met model_met;
 
@@ -138,6 +158,11 @@ struct model {
     uint32_t reputation_count, reputation_room;
     struct model_crossing crossings[MODEL_CROSSINGS];
     uint32_t crossing_count;
+    uint64_t comings, requests, round, sights;
+    uint64_t claimed, lapsed;
+    uint16_t watched[WATCHED_PORTS_MAX]; /* ports, in the order of their first session */
+    unsigned watched_count;
+    bool watched_more;
     uint64_t refusals;
     uint64_t unfollowed;                  /* refusals that found no room for their crossing */
     struct limit_view views[MODEL_VIEWS]; /* by name, in the order of their first appearance here */
@@ -152,8 +177,8 @@ void model_free(struct model *model);
 /* NULL when no session of that handle is open. */
 struct model_session *model_find(struct model *model, session_id id);
 void model_close(struct model *model, struct model_session *session, int64_t now);
-/* A refusal has been told: nothing but the session's end. */
-void model_spoken(struct model *model, struct model_session *session);
+/* Nothing but the session's end. */
+void model_drop(struct model *model, struct model_session *session);
 
 /* Other rules are in force. */
 void model_reload(struct model *model, const struct plain_rules *rules);
@@ -224,8 +249,8 @@ void model_repute(struct model *model, const struct plain_addr *client, int poin
 
 /* ---- model_judge.c ---- */
 
-/* Says what the verdict must be. Returns the record that the engine must have made, for the caller to put the handle
- * into; NULL when there must be none. The caller sees to it that there are fewer than MODEL_SESSIONS. */
+/* Says what the verdict must be. Returns the record that the engine must have made, or claimed, for the caller to put
+ * the handle into; NULL when there must be none. The caller sees to it that there are fewer than MODEL_SESSIONS. */
 struct model_session *model_connect(struct model *model, const struct plain_facts *facts, int64_t now,
                                     struct verdict *verdict);
 void model_event(struct model *model, struct model_session *session, const struct event *event, int64_t now,
@@ -234,8 +259,37 @@ void model_event(struct model *model, struct model_session *session, const struc
 void model_idle(struct model *model, struct model_session *session, int64_t now, struct verdict *verdict);
 /* The kernel says that it has been silent for so long. */
 void model_heard(struct model *model, struct model_session *session, int64_t silent, int64_t now);
+/* How a session comes in. */
+struct model_coming {
+    const struct plain_facts *facts;
+    bool asked; /* by a request */
+    enum request_hold hold;
+    const struct model_session *before; /* that was counted; NULL: none */
+};
+/* Likewise, for model_connect() and model_request(). */
+struct model_session *model_enter(struct model *model, const struct model_coming *coming, int64_t now,
+                                  struct verdict *verdict);
 /* The value of the score's header; "" for no points. */
 void model_score(const struct model *model, const struct model_session *session, char out[SCORE_TEXT_SIZE]);
+
+/* ---- model_requests.c ---- */
+
+/* The newest session of that connection, or NULL. */
+struct model_session *model_of_connection(struct model *model, const struct plain_facts *facts);
+/* It holds nothing any more, but that its connection was counted. */
+bool model_remembered(const struct model_session *session);
+/* Sees to it that there is a record for one more, if need be by forgetting somebody. False when there is none. */
+bool model_make_way(struct model *model);
+void model_lapse(struct model *model, int64_t now);
+
+/* Returns whether the first verdict is one on the connection. `facts` are those of request->connect. */
+bool model_request(struct model *model, const struct request *request, const struct plain_facts *facts, int64_t now,
+                   struct request_answer *answer);
+
+struct watched_ports model_watch_begin(struct model *model);
+void model_watch_seen(struct model *model, const struct plain_facts *facts, uint64_t cookie, int64_t now);
+/* Of the sessions that were not seen in this round, the one unseen longest of those after `after`, or NULL. */
+struct model_session *model_next_missing(struct model *model, const struct model_session *after);
 
 /* ---- model_crossing.c ---- */
 

@@ -139,48 +139,86 @@ static void begin(struct judgement *judgement)
     judgement->reputed = model_reputed(judgement->model, &judgement->session->facts.client);
 }
 
-struct model_session *model_connect(struct model *model, const struct plain_facts *facts, int64_t now,
-                                    struct verdict *verdict)
+struct model_session *model_enter(struct model *model, const struct model_coming *coming, int64_t now,
+                                  struct verdict *verdict)
 {
+    const struct plain_facts *facts = coming->facts;
     const struct event event = {.kind = EVENT_CONNECT, .client_domain = facts->client_domain};
-    struct model_session session = {.facts = *facts};
+    struct model_session session = {.facts = *facts, .asked = coming->asked, .told.hold = coming->hold};
     struct judgement judgement = {.model = model, .session = &session, .event = &event, .now = now, .verdict = verdict};
+    const bool again = coming->before != NULL, nothing = model_remembered(&session);
     struct model_counts counts;
-    bool exempt, room = (uint32_t)model->session_count < model->records;
+    bool exempt = false;
 
+    judgement.judged = again ? JUDGED_SESSIONS_ONLY : nothing ? JUDGED_BUT_SESSIONS : JUDGED_ALL;
+    if (again) {
+        session.over = coming->before->over;
+        memcpy(session.scored, coming->before->scored, sizeof session.scored);
+    }
     model_chain_of(&model->rules, facts, &session.chain);
     begin(&judgement);
     session.last.client_domain = facts->client_domain;
-    bool admitted = judge_lists(&judgement, &exempt);
+    bool admitted = again || judge_lists(&judgement, &exempt);
     if (exempt) {
         verdict->kind = VERDICT_EXEMPT;
         return NULL;
     }
-    admitted = admitted && judgement_limits(&judgement) && judge_caps(&judgement) && judge_score(&judgement);
+    admitted = admitted && judgement_limits(&judgement) && (nothing || judge_caps(&judgement)) &&
+               (again || judge_score(&judgement));
     if (!admitted) {
         if (judgement.blamed)
             model_repute(model, &facts->client, -1);
         model_count(model, &counts);
-        session.pending = session.chain.refuse_at == REFUSE_AT_HELO && room &&
+        session.pending = !coming->asked && session.chain.refuse_at == REFUSE_AT_HELO &&
                           (session.chain.refuse_pending == 0 ||
-                           counts.pending[session.chain.listener] < session.chain.refuse_pending);
+                           counts.pending[session.chain.listener] < session.chain.refuse_pending) &&
+                          model_make_way(model);
         verdict->speak_at = session.pending ? REFUSE_AT_HELO : REFUSE_AT_CONNECT;
         if (!session.pending)
             return NULL;
         memset(session.scored, 0, sizeof session.scored);
         session.over = false;
-    } else if (!room) { /* let in, uncounted, told */
+    } else if (!model_make_way(model)) { /* let in, uncounted, told */
         judgement_find_whole(&judgement, LIMIT_SESSION_TABLE, ACTION_UNTRACKED, 0, model->records, model->records, 0);
+        model_met.untracked += coming->asked;
         return NULL;
     } else {
         judgement_count(&judgement);
-        session.no_caps = judgement.over_now && model->rules.monitor;
+        session.no_caps = nothing || (session.over && model->rules.monitor);
         session.answered = model->now;
-        session.transfer = facts->partly_heard;
+        session.facts.partly_heard = session.transfer = facts->partly_heard || coming->asked;
         snprintf(session.domain, sizeof session.domain, "%s", text_or_empty(facts->client_domain));
     }
+    session.number = ++model->comings;
     model->sessions[model->session_count] = session;
     return &model->sessions[model->session_count++];
+}
+
+struct model_session *model_connect(struct model *model, const struct plain_facts *facts, int64_t now,
+                                    struct verdict *verdict)
+{
+    model_lapse(model, now);
+    struct model_session *known = model_of_connection(model, facts), before;
+    struct model_coming coming = {.facts = facts};
+
+    memset(verdict, 0, sizeof *verdict);
+    if (known && known->asked && !model_remembered(known)) {
+        known->asked = false;
+        known->facts.partly_heard = known->transfer = facts->partly_heard;
+        known->answered = model->now;
+        model->claimed++;
+        model_met.claims++;
+        return known;
+    }
+    if (known && known->asked) {
+        before = *known;
+        coming.before = &before;
+        model_drop(model, known);
+        model_met.late_claims++;
+    }
+    struct model_session *session = model_enter(model, &coming, now, verdict);
+    model_met.late_refused += coming.before && verdict->kind == VERDICT_REFUSE;
+    return session;
 }
 
 /* The session's own counters. */
@@ -191,10 +229,13 @@ static void count_own(struct model_session *session, const struct event *event)
         session->bounces += event->sender && !event->sender[0];
         session->message_recipients = 0;
     }
-    session->recipients += event->kind == EVENT_RCPT;
-    session->message_recipients += event->kind == EVENT_RCPT && !event->rejected;
+    const uint32_t times = times_of(event);
+    session->recipients += event->kind == EVENT_RCPT ? times : 0;
+    session->message_recipients += event->kind == EVENT_RCPT && !event->rejected ? times : 0;
+    if (event->kind == EVENT_REJECTED)
+        session->message_recipients -= times < session->message_recipients ? times : session->message_recipients;
     session->unknown_commands += event->kind == EVENT_UNKNOWN;
-    session->errors += is_error(event);
+    session->errors += is_error(event) ? times : 0;
 }
 
 static void judge_command(struct judgement *judgement)
@@ -240,6 +281,7 @@ void model_event(struct model *model, struct model_session *session, const struc
     memset(verdict, 0, sizeof *verdict);
     if (session->pending)
         return;
+    judgement.judged = model_remembered(session) ? JUDGED_BUT_SESSIONS : JUDGED_ALL;
     begin(&judgement);
     if (event->kind == EVENT_MESSAGE) {
         session->errors = 0;

@@ -8,7 +8,13 @@
 
 bool is_error(const struct event *event)
 {
-    return event->kind == EVENT_UNKNOWN || (event->kind == EVENT_RCPT && event->rejected);
+    return event->kind == EVENT_UNKNOWN || event->kind == EVENT_REJECTED ||
+           (event->kind == EVENT_RCPT && event->rejected);
+}
+
+uint32_t times_of(const struct event *event)
+{
+    return (event->kind == EVENT_RCPT || event->kind == EVENT_REJECTED) && event->times > 0 ? event->times : 1;
 }
 
 static bool is_own(enum limit_per per)
@@ -273,7 +279,8 @@ static bool judge_limit(struct judgement *judgement, const struct model_terms *t
     const uint32_t count = counted || banned ? count_of(judgement, terms, &key) : 0;
     if (judged && max > 0) {
         const struct plain_addr network = network_of(judgement, terms);
-        over = count >= max && !(kind->count == COUNT_NETWORKS && model_seen(model, terms, &key, &network));
+        over = (int64_t)count + times_of(event) > max &&
+               !(kind->count == COUNT_NETWORKS && model_seen(model, terms, &key, &network));
     }
     over = over || banned;
     if (over && !judge_over(judgement, terms, &key, count, max, banned))
@@ -287,10 +294,15 @@ bool judgement_limits(struct judgement *judgement)
 {
     struct model_terms terms;
 
-    for (int i = 0; i < judgement->model->kind_count; i++)
-        if (model_terms_of(judgement->model, &judgement->session->chain, judgement->model->kinds[i], &terms) &&
+    for (int i = 0; i < judgement->model->kind_count; i++) {
+        const int kind = judgement->model->kinds[i];
+        if (judgement->judged ==
+            (plain_kind(kind)->count == COUNT_SESSIONS ? JUDGED_BUT_SESSIONS : JUDGED_SESSIONS_ONLY))
+            continue;
+        if (model_terms_of(judgement->model, &judgement->session->chain, kind, &terms) &&
             !judge_limit(judgement, &terms))
             return false;
+    }
     return true;
 }
 
@@ -310,7 +322,8 @@ void judgement_count(struct judgement *judgement)
             const struct plain_addr network = network_of(judgement, terms);
             model_see(judgement->model, terms, key, &network);
         } else {
-            model_count_event(judgement->model, terms, key);
+            for (uint32_t times = times_of(judgement->event); times > 0; times--)
+                model_count_event(judgement->model, terms, key);
         }
     }
 }

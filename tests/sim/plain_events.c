@@ -17,8 +17,9 @@ void plain_random_event(struct prng *prng, const struct event *last, struct even
     static const char *const users[] = {NULL, NULL, NULL, "", "user1", "user2", "user3@example.org"};
     /* Mostly the order of a real conversation, which some clients do not keep. */
     static const enum event_kind usual[] = {
-        EVENT_HELO, EVENT_MAIL, EVENT_MAIL, EVENT_MAIL, EVENT_RCPT,    EVENT_RCPT,    EVENT_RCPT,    EVENT_RCPT,
-        EVENT_RCPT, EVENT_RCPT, EVENT_RCPT, EVENT_DATA, EVENT_MESSAGE, EVENT_UNKNOWN, EVENT_UNKNOWN, EVENT_ABORT,
+        EVENT_HELO,    EVENT_MAIL,    EVENT_MAIL,    EVENT_MAIL,  EVENT_RCPT,     EVENT_RCPT,
+        EVENT_RCPT,    EVENT_RCPT,    EVENT_RCPT,    EVENT_RCPT,  EVENT_RCPT,     EVENT_DATA,
+        EVENT_MESSAGE, EVENT_UNKNOWN, EVENT_UNKNOWN, EVENT_ABORT, EVENT_REJECTED,
     };
 
     *event = *last;
@@ -27,6 +28,7 @@ void plain_random_event(struct prng *prng, const struct event *last, struct even
         event->kind = plain_chance(prng, 80) ? EVENT_MESSAGE : EVENT_ABORT;
     event->rejected = false;
     event->recipient = NULL;
+    event->times = 0;
     switch (event->kind) {
     case EVENT_HELO:
         event->helo = PICK(prng, helos);
@@ -39,6 +41,10 @@ void plain_random_event(struct prng *prng, const struct event *last, struct even
     case EVENT_RCPT:
         event->recipient = PICK(prng, recipients);
         event->rejected = plain_chance(prng, 25);
+        event->times = plain_chance(prng, 10) ? prng_below(prng, 6) : 0;
+        break;
+    case EVENT_REJECTED:
+        event->times = prng_below(prng, 4);
         break;
     case EVENT_MESSAGE:
     case EVENT_ABORT:

@@ -58,7 +58,8 @@ struct engine *make_engine(const struct plain_rules *rules, uint32_t sessions, u
     const struct engine_params params = {.session_records = sessions,
                                          .table_records = keys,
                                          .seed = {prng_next(&sim.prng), prng_next(&sim.prng)},
-                                         .idle_slack_ns = idle_slack};
+                                         .idle_slack_ns = idle_slack,
+                                         .connections = true};
     struct rules *built = plain_build(rules);
 
     if (!built)
@@ -69,7 +70,7 @@ struct engine *make_engine(const struct plain_rules *rules, uint32_t sessions, u
     return engine;
 }
 
-static void connect_with(const struct plain_facts *facts)
+void connect_with(const struct plain_facts *facts)
 {
     struct connect_event event = {.client = plain_to_addr(&facts->client),
                                   .local = plain_to_addr(&facts->local),
@@ -87,7 +88,10 @@ static void connect_with(const struct plain_facts *facts)
     engine_connect(sim.engine, &event, sim.now, &id, &got);
     struct model_session *record = model_connect(&sim.model, facts, sim.now, &expected);
     check_verdict(&got, &expected, true);
-    check_new_handle(id, record);
+    if (record && record->id != 0)
+        expect("handle of a session that is claimed", id, record->id);
+    else
+        check_new_handle(id, record);
     if (record)
         record->id = id;
     sim.stats.let_in += record && !record->pending;
@@ -100,7 +104,7 @@ static void tell(session_id id, const struct event *event)
 {
     const char *const texts[] = {event->client_domain, event->helo, event->sender, event->user, event->recipient};
     char copies[5][64];
-    struct event told = {.kind = event->kind, .rejected = event->rejected};
+    struct event told = {.kind = event->kind, .rejected = event->rejected, .times = event->times};
     const char **to[] = {&told.client_domain, &told.helo, &told.sender, &told.user, &told.recipient};
     struct model_session *session = id ? model_find(&sim.model, id) : NULL;
     struct verdict got, expected;
@@ -118,7 +122,7 @@ static void tell(session_id id, const struct event *event)
     check_verdict(&got, &expected, false);
 }
 
-static void close_handle(session_id id)
+void close_handle(session_id id)
 {
     struct model_session *session = id ? model_find(&sim.model, id) : NULL;
     expect("closed", engine_close(sim.engine, id, sim.now), session != NULL);
@@ -136,10 +140,19 @@ static void speak_handle(session_id id)
     struct model_session *session = id ? model_find(&sim.model, id) : NULL;
     engine_spoken(sim.engine, id);
     if (session && session->pending) {
-        model_spoken(&sim.model, session);
+        model_drop(&sim.model, session);
         remember_stale(id);
         sim.stats.spoken++;
     }
+}
+
+/* Some that requests brought in have a handle that nobody has been told. */
+static bool all_handles_known(void)
+{
+    for (int i = 0; i < sim.model.session_count; i++)
+        if (sim.model.sessions[i].id == 0)
+            return false;
+    return true;
 }
 
 static session_id random_handle(void)
@@ -147,12 +160,37 @@ static session_id random_handle(void)
     uint32_t what = below(20);
     if (what < 17 && sim.model.session_count > 0)
         return sim.model.sessions[below((uint32_t)sim.model.session_count)].id;
-    return what < 19 ? random_stale() : below(2) ? prng_next(&sim.prng) : below(80);
+    return what < 19 ? random_stale() : below(2) && all_handles_known() ? below(80) : prng_next(&sim.prng);
 }
 
-static bool has_room(void)
+bool has_room(void)
 {
     return sim.model.session_count < MODEL_SESSIONS;
+}
+
+/* Everything that is open comes to its end. */
+static void end_sessions(void)
+{
+    for (int i = sim.model.session_count - 1; i >= 0; i--)
+        if (sim.model.sessions[i].id != 0)
+            close_handle(sim.model.sessions[i].id);
+    end_watched();
+    sim.now = sim.model.now + ENGINE_RESERVE_NS;
+    check_lapse();
+    sim.now += ENGINE_REMEMBER_NS;
+    check_lapse();
+    expect("sessions after the last", (uint64_t)sim.model.session_count, 0);
+}
+
+static void close_some(void)
+{
+    int which = 0;
+    while (which < sim.model.session_count && sim.model.sessions[which].id == 0)
+        which++;
+    if (which < sim.model.session_count)
+        close_handle(sim.model.sessions[which].id);
+    else
+        end_sessions();
 }
 
 static void event_connect(void)
@@ -161,10 +199,12 @@ static void event_connect(void)
     plain_random_facts(&sim.prng, &facts);
     if (sim.model.session_count > 0 && below(4) == 0) /* one more of the same */
         facts = sim.model.sessions[below((uint32_t)sim.model.session_count)].facts;
-    if (has_room())
+    if (has_room() && below(5) == 0)
+        claim_connection();
+    else if (has_room())
         connect_with(&facts);
     else
-        close_handle(sim.model.sessions[0].id);
+        close_some();
 }
 
 static void event_talk(void)
@@ -177,6 +217,10 @@ static void event_talk(void)
     /* Some go on where they were, so that there are long conversations. */
     if (sim.model.session_count > 0 && below(2))
         session = &sim.model.sessions[below(1 + (uint32_t)sim.model.session_count / 4)];
+    if (session && session->id == 0) { /* it is only asked about */
+        session = NULL;
+        id = 0;
+    }
     plain_random_event(&sim.prng, session ? &session->last : &silence, &event);
     for (uint32_t times = event.kind == EVENT_RCPT ? 1 + below(4) : 1; times > 0; times--) {
         tell(session ? session->id : id, &event);
@@ -233,8 +277,8 @@ static void event_clock(void)
         return;
     }
     /* A session stays open for weeks at most, and the table is swept once a month at least. */
-    while (jump > 10 * DAY && sim.model.session_count > 0)
-        close_handle(sim.model.sessions[0].id);
+    if (jump > 10 * DAY)
+        end_sessions();
     if (sim.now < sim.model.now)
         sim.now = sim.model.now;
     for (; jump > 0; jump -= 30 * DAY) {
@@ -352,10 +396,16 @@ static void step(void)
     uint32_t what = below(1000);
 
     sim.now += below(8) == 0 ? below(1000000000) : below(20000000);
-    if (what < 180)
+    if (what < 170)
         event_connect();
-    else if (what < 810)
+    else if (what < 420 && has_room())
+        event_request();
+    else if (what < 790)
         event_talk();
+    else if (what < 800 && has_room())
+        event_lapse();
+    else if (what < 810 && has_room())
+        event_watch();
     else if (what < 890)
         close_handle(random_handle());
     else if (what < 910)
@@ -405,7 +455,7 @@ static void use_records(uint32_t count)
 static void world_begin(void)
 {
     bool storm = sim.stats.worlds % STORM_EVERY == 0, wide = !storm && below(8) == 0;
-    uint32_t records = wide ? WIDE_RECORDS : storm ? 2 : 1 + below(MODEL_SESSIONS);
+    uint32_t records = wide ? WIDE_RECORDS : storm ? 2 : below(2) ? MODEL_SESSIONS : 1 + below(MODEL_SESSIONS);
     int64_t idle_slack = below(2) ? 0 : 5 * SECOND;
     /* The last are near where ticks of 32 and half as many bits begin anew. */
     static const int64_t starts[] = {0, 1000000 * SECOND, INT64_C(0xffffff00) << 24, INT64_C(0x7fffff00) << 24};
@@ -423,6 +473,7 @@ static void world_begin(void)
     set_ceilings();
     sim.now = starts[below(4)];
     sim.stale_count = 0;
+    make_connections();
     if (wide)
         use_records(WIDE_USED);
     if (storm)
@@ -435,8 +486,7 @@ static void world_end(void)
     bool finish = below(2);
     while (finish && sim.reload != RELOAD_NONE)
         event_reload();
-    while (sim.model.session_count > 0)
-        close_handle(sim.model.sessions[below((uint32_t)sim.model.session_count)].id);
+    end_sessions();
     check_totals();
     check_counters();
     check_limits();

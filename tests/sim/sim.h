@@ -1,6 +1,7 @@
 /*
- * sim.h: the run. sim.c makes things happen, sim_check.c compares engine and model, sim_twin.c compares an engine that
- * refuses with one that only monitors, sim_narrow.c fills tables that are too small.
+ * sim.h: the run. sim.c makes things happen, sim_requests.c those of which a door asks, sim_check.c compares engine and
+ * model, sim_twin.c compares an engine that refuses with one that only monitors, sim_narrow.c fills tables that are too
+ * small.
  */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
@@ -9,6 +10,7 @@
 
 #define SECOND INT64_C(1000000000)
 
+#define POOL 24  /* connections that both doors speak of */
 #define STALE 64 /* handles remembered after their session is over */
 
 /* How far a reload has come. */
@@ -20,7 +22,8 @@ struct stats {
     uint64_t let_in, exempt, at_helo, at_connect, spoken, closed, stale, not_ended, banned, bans_began, monitored_bans;
     uint64_t delayed, other_replies, keys, crossings, headers, candidates, told_idle, heard;
     uint64_t reloads, reloads_in_pieces, over, unfollowed, jumps, worlds, sweeps;
-    uint64_t twin_refusals, twin_worlds, narrow_worlds, untracked, evicted;
+    uint64_t requests, watched_ends;
+    uint64_t twin_refusals, twin_worlds, narrow_worlds, untracked, evicted, not_full;
 };
 
 struct sim {
@@ -46,6 +49,23 @@ uint32_t below(uint32_t bound);
 void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 /* An engine of those rules, or the end of the run. */
 struct engine *make_engine(const struct plain_rules *rules, uint32_t sessions, uint32_t keys, int64_t idle_slack);
+
+void connect_with(const struct plain_facts *facts);
+void close_handle(session_id id);
+/* There may be one session more. */
+bool has_room(void);
+
+/* ---- sim_requests.c ---- */
+
+void make_connections(void);
+/* The door that tells hears of a connection that the other may have asked about. */
+void claim_connection(void);
+void event_request(void);
+void event_lapse(void);
+void event_watch(void);
+void check_lapse(void);
+/* None of the connections lives. */
+void end_watched(void);
 
 /* ---- sim_check.c ---- */
 

@@ -264,15 +264,21 @@ void check_totals(void)
 {
     struct engine_totals totals = engine_totals(sim.engine);
     struct model_counts counts;
+    uint64_t remembered = 0;
 
     model_count(&sim.model, &counts);
-    expect("sessions", totals.sessions, (uint64_t)sim.model.session_count);
+    for (int i = 0; i < sim.model.session_count; i++)
+        remembered += model_remembered(&sim.model.sessions[i]);
+    expect("sessions", totals.sessions, (uint64_t)sim.model.session_count - remembered);
+    expect("remembered sessions", totals.remembered, remembered);
     expect("pending sessions", totals.pending, counts.all_pending);
     expect("keys that hold a slot", totals.clients, counts.keys);
     expect("crossings", totals.crossings, sim.model.crossing_count);
     expect("records", totals.session_records, sim.model.records);
     expect("evicted", totals.evicted, 0);
     expect("untracked", totals.untracked, 0);
+    expect("claimed", totals.claimed, sim.model.claimed);
+    expect("lapsed", totals.lapsed, sim.model.lapsed);
 }
 
 static void print_limits(void)
@@ -347,11 +353,31 @@ void check_coverage(void)
         {"refusals not followed", stats->unfollowed},
         {"clock jumps", stats->jumps},
         {"sweeps", stats->sweeps},
+        {"requests", stats->requests},
+        {"left to the other door", model_met.left_alone},
+        {"claims", model_met.claims},
+        {"late claims", model_met.late_claims},
+        {"late claims refused", model_met.late_refused},
+        {"new connections from the same port", model_met.renewed},
+        {"connects asked about again", model_met.repeated_connects},
+        {"messages named after their sender", model_met.named_late},
+        {"reservations lapsed", model_met.lapses},
+        {"sessions forgotten", model_met.forgotten},
+        {"sessions forgotten for another", model_met.made_way},
+        {"requests without a record", model_met.untracked},
+        {"recipients topped up", model_met.topped_up},
+        {"recipients rejected", model_met.rejected},
+        {"recipients asked about twice", model_met.twice},
+        {"scores of messages", model_met.scores},
+        {"scores once a message", model_met.scored_before},
+        {"watched sessions ended", stats->watched_ends},
+        {"cookies of other connections", model_met.cookies},
         {"worlds of twins", stats->twin_worlds},
         {"refused by one twin", stats->twin_refusals},
         {"worlds with a small table", stats->narrow_worlds},
         {"keys evicted", stats->evicted},
         {"keys untracked", stats->untracked},
+        {"small tables with room", stats->not_full},
     };
     for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
         printf("  %-34s %" PRIu64 "\n", seen[i].what, seen[i].count);

@@ -179,6 +179,11 @@ static const char everything[] =
     "reputation { half_life = 2d }\n"
     "deny { mode = score points = 4 clients = { \"203.0.113.0/24\" } domains = { spam.example, top }\n"
     "    senders = { \"joe@example.com\" } users = { mallory } }\n"
-    "exempt { clients = { \"127.0.0.0/8\" } authenticated = yes }\n";
+    "exempt { clients = { \"127.0.0.0/8\" } authenticated = yes }\n"
+    "backlog = 100 nodelay = no linger = 60 receive_buffer = 4096 ttl = 9\n"
+    "policy { socket = \"inet:7358@127.0.0.1\" sessions = kernel connections = 500 reuse_port = yes ttl = 64\n"
+    "    send_buffer = 2048 reuse_address = no linger = 0 tos = 16 nodelay = on }\n"
+    "policy { socket = unix:/run/x/policy mode = 666 backlog = 7 send_buffer = 1024 sessions = NONE }\n"
+    "policy { socket = \"inet6:7358@::1\" }\n";
 
 #endif

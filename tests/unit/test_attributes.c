@@ -41,8 +41,7 @@ static const char *read_text(const char *request)
 /* The value lies in the text, its end included. */
 static void assert_inside(const char *value)
 {
-    ck_assert(value > text && value < text + text_size);
-    ck_assert_ptr_nonnull(memchr(value, '\0', (size_t)(text + text_size - value)));
+    ck_assert(value > text && value < text + text_size && memchr(value, '\0', (size_t)(text + text_size - value)));
 }
 
 /* NULL: the attribute is not there. */
@@ -153,7 +152,7 @@ START_TEST(every_version_in_any_order)
 
     for (size_t version = 0; version < sizeof versions / sizeof *versions; version++) {
         in_order(order);
-        for (int i = 0; i < 300; i++) {
+        for (int i = 0; i < 100; i++) {
             size_t size = write_request(request, sizeof request, versions[version], order);
             ck_assert_uint_eq(attributes_whole(request, size, 0), size);
             ck_assert_ptr_null(read_bytes(request, size));
@@ -236,8 +235,7 @@ START_TEST(values_as_they_are)
         "a\r", /* a carriage return is a byte like any other */
         "\r",
         "\t\x01\x7f",
-        "j\xc3\xb6rg@b\xc3\xbc"
-        "cher.example",
+        "j\xc3\xb6rg@r\xc3\xbchl.example",
         "\x80\xfe\xff",
         "sender=x",
     };
@@ -345,18 +343,21 @@ END_TEST
 
 /* ---- how far a request goes ---- */
 
-/* The bytes, come one by one, each looked at once: the request is whole with the last one and not before. */
+/* The bytes, come one by one, each looked at once: the request is whole with the last one and not before. (An assertion
+ * that holds costs a system call, so there is one for all.) */
 static void assert_grows(const char *bytes, size_t size)
 {
-    for (size_t length = 0; length <= size; length++) {
+    size_t wrong = 0, length;
+
+    for (length = 0; length <= size && !wrong; length++) {
         char *part = malloc(length ? length : 1); /* so that a byte too far is seen */
-        ck_assert_ptr_nonnull(part);
         memcpy(part, bytes, length);
         size_t expected = length == size ? size : 0;
-        ck_assert_uint_eq(attributes_whole(part, length, 0), expected);
-        ck_assert_uint_eq(attributes_whole(part, length, length ? length - 1 : 0), expected);
+        wrong += attributes_whole(part, length, 0) != expected;
+        wrong += attributes_whole(part, length, length ? length - 1 : 0) != expected;
         free(part);
     }
+    ck_assert_msg(!wrong, "%zu bytes of %zu", length - 1, size);
 }
 
 START_TEST(cut_at_every_byte)
@@ -453,9 +454,10 @@ static bool assert_as_plain(const char *bytes, size_t size)
 
     ck_assert_int_eq(read_bytes(bytes, size) == NULL, good);
     for (int i = 0; good && i < ATTRIBUTE_COUNT; i++) {
-        ck_assert_int_eq(attributes.value[i] != NULL, plain.given[i]);
-        if (!plain.given[i])
+        if (!plain.given[i]) {
+            ck_assert_ptr_null(attributes.value[i]);
             continue;
+        }
         ck_assert_ptr_eq(attributes.value[i], text + plain.at[i]);
         assert_inside(attributes.value[i]);
         ck_assert_uint_eq(strlen(attributes.value[i]), plain.length[i]);
@@ -469,7 +471,7 @@ START_TEST(as_the_plain_reader)
     struct prng prng = prng_seeded(2);
     unsigned good = 0, bad = 0;
 
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; i < 10000; i++) {
         char bytes[512];
         size_t size = random_text(&prng, bytes, sizeof bytes), at = 0, whole;
         while ((whole = attributes_whole(bytes + at, size - at, 0)) > 0) {

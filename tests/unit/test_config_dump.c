@@ -67,12 +67,18 @@ static char *round_trip(const char *text)
     "session_table_size = 65536\n"                 \
     "table_size = 262144\n"                        \
     "pid_file = \"/run/tidegate/tidegated.pid\"\n" \
-    "log_refusals = no\n"
+    "log_refusals = no\n"                          \
+    "backlog = 0\n"                                \
+    "nodelay = yes\n"                              \
+    "send_buffer = 0\n"                            \
+    "receive_buffer = 0\n"                         \
+    "reuse_port = no\n"                            \
+    "reuse_address = yes\n"
 
 START_TEST(a_dump_of_nothing_shows_the_defaults)
 {
     char *text = round_trip("");
-    ck_assert_str_eq(text, DEFAULTS "milter {\n    socket = \"inet:7357@127.0.0.1\"\n}\n");
+    ck_assert_str_eq(text, DEFAULTS "milter {\n    socket = \"inet:7357@127.0.0.1\"\n    backlog = 0\n}\n");
     free(text);
 }
 END_TEST
@@ -89,6 +95,7 @@ START_TEST(inner_blocks_show_what_is_set)
     const char *expected = DEFAULTS "milter {\n"
                                     "    socket = \"/run/a\\\"b\\\\c\"\n"
                                     "    mode = \"0600\"\n"
+                                    "    backlog = 0\n"
                                     "}\n"
                                     "listener {\n"
                                     "    refuse_at = connect\n"
@@ -253,7 +260,8 @@ START_TEST(what_a_reload_cannot_change_is_named)
     assert_restart(unix_socket, "", 0, "milter socket changes from \"unix:/run/x\" to \"inet:7357@127.0.0.1\"");
     assert_restart(unix_socket, "milter { socket = unix:/run/x\nmode = 0660 }", 2,
                    "milter mode changes from \"0600\" to \"0660\"");
-    assert_restart(unix_socket, "milter { socket = unix:/run/x }", 0, "milter mode changes from \"0600\" to \"0660\"");
+    assert_restart(unix_socket, "\nmilter { socket = unix:/run/x }", 2,
+                   "milter mode changes from \"0600\" to \"0660\"");
     assert_restart(unix_socket, "milter { socket = unix:/run/x mode = 600 group = root }", 1,
                    "milter group changes from \"\" to \"root\"");
     assert_restart("", "max_waiting = 5\npid_file = /run/x", 2, "pid_file changes");

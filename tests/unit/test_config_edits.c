@@ -71,6 +71,11 @@ static void mutate(struct prng *prng, char *text, size_t *size)
                                          "count = errors",
                                          "file = ",
                                          "user:",
+                                         "policy {",
+                                         "backlog",
+                                         "socket = ",
+                                         "inet:7358@127.0.0.1",
+                                         "reuse_port = yes",
                                          "@",
                                          "off"};
     size_t at = prng_below(prng, (uint32_t)*size + 1);

@@ -31,12 +31,14 @@ static const char *caps(const struct chain *chain)
 START_TEST(defaults_are_those_of_the_documentation)
 {
     assert_loads("", 0);
-    ck_assert_str_eq(config->milter_socket, "inet:7357@127.0.0.1");
-    ck_assert_int_eq(config->milter_address.kind, SOCKET_INET);
-    ck_assert_uint_eq(config->milter_address.port, 7357);
-    ck_assert_ptr_null(config->milter_group);
-    ck_assert_uint_eq(config->milter_mode, 0660);
+    ck_assert_str_eq(config->milter.socket, "inet:7357@127.0.0.1");
+    ck_assert_int_eq(config->milter.address.kind, SOCKET_INET);
+    ck_assert_uint_eq(config->milter.address.port, 7357);
+    ck_assert_ptr_null(config->milter.group);
+    ck_assert_uint_eq(config->milter.mode, 0660);
     ck_assert_str_eq(config->pid_file, "/run/tidegate/tidegated.pid");
+    ck_assert_int_eq(config->milter.options.value[SOCKET_BACKLOG], 0);
+    ck_assert_uint_eq(config->policy_count, 0);
     ck_assert_uint_eq(config->session_table_size, 65536);
     ck_assert_uint_eq(config->max_waiting, 100);
     ck_assert_int_eq(config->max_delay_ns, 8 * SECOND);
@@ -64,8 +66,9 @@ START_TEST(defaults_are_those_of_the_documentation)
 }
 END_TEST
 
-/* A limit judged at connect has an address, and users, among its keys and exceptions. */
-#define EVERYTHING_WARNS 1
+/* A limit judged at connect has an address, and users, among its keys and exceptions; a policy request names no
+ * daemon. */
+#define EVERYTHING_WARNS 2
 
 START_TEST(everything_that_is_set_arrives)
 {
@@ -73,7 +76,7 @@ START_TEST(everything_that_is_set_arrives)
     ck_assert_str_eq(config->path, path);
     ck_assert_str_eq(config->pid_file, "/run/x/y.pid");
     ck_assert_uint_eq(config->line[GLOBAL_PID_FILE], 11);
-    ck_assert_uint_eq(config->line[GLOBAL_MILTER_SOCKET], 13);
+    ck_assert_uint_eq(config->milter.lines[SOCKET_ADDRESS], 13);
     ck_assert_uint_eq(config->session_table_size, 5000);
     ck_assert_uint_eq(config->max_waiting, 50);
     ck_assert_int_eq(config->max_delay_ns, 5 * SECOND);
@@ -174,12 +177,12 @@ END_TEST
 START_TEST(a_unix_socket_takes_group_and_mode)
 {
     assert_loads("milter { socket = \"unix:/run/x/y\" group = root mode = 0606 }", 0);
-    ck_assert_int_eq(config->milter_address.kind, SOCKET_UNIX);
-    ck_assert_str_eq(config->milter_address.path, "/run/x/y");
-    ck_assert_str_eq(config->milter_group, "root");
-    ck_assert_uint_eq(config->milter_gid, 0);
-    ck_assert_uint_eq(config->milter_mode, 0606);
-    ck_assert_uint_eq(config->line[GLOBAL_MILTER_GROUP], 1);
+    ck_assert_int_eq(config->milter.address.kind, SOCKET_UNIX);
+    ck_assert_str_eq(config->milter.address.path, "/run/x/y");
+    ck_assert_str_eq(config->milter.group, "root");
+    ck_assert_uint_eq(config->milter.gid, 0);
+    ck_assert_uint_eq(config->milter.mode, 0606);
+    ck_assert_uint_eq(config->milter.lines[SOCKET_GROUP], 1);
 }
 END_TEST
 

@@ -48,7 +48,7 @@ START_TEST(a_text_becomes_a_tree)
     assert_good(everything);
     const struct block *top = scan.top, *listener, *peer, *listen;
     ck_assert_int_eq(top->section->id, SECTION_TOP);
-    ck_assert_uint_eq(top->block_count, 13);
+    ck_assert_uint_eq(top->block_count, 16);
     ck_assert_str_eq(values_of(top, OPTION_SERVICE_SESSIONS)->text, "4000");
     ck_assert_uint_eq(block_entry(top, OPTION_PID_FILE)->line, 11);
     ck_assert_str_eq(values_of(top, OPTION_PID_FILE)->text, "/run/x/y.pid");
@@ -256,7 +256,7 @@ static const struct mistake mistakes[] = {
     {"listener { listen a { clients = { } } }", 1, "option \"clients\" cannot stand in listen; it may stand in peer"},
     {"max = 5", 1, "option \"max\" cannot stand in the top level; it may stand in limit or key"},
     {"listener {\nmode = block }", 2,
-     "option \"mode\" cannot stand in listener; it may stand in the top level, milter, limit or deny"},
+     "option \"mode\" cannot stand in listener; it may stand in the top level, milter, policy, limit or deny"},
     {"limit a { key b { window = 5 } }", 1, "option \"window\" cannot stand in key; it may stand in limit"},
     {"limit a { key b {\nkey c { } } }", 2, "section \"key\" cannot stand in key; it may stand in limit"},
     {"key a { }", 1, "section \"key\" cannot stand in the top level; it may stand in limit"},

@@ -122,6 +122,10 @@ START_TEST(a_reservation_lapses)
     ck_assert_uint_eq(sessions(), 1);
     ck_assert_uint_eq(engine_totals(engine).remembered, 1);
     ck_assert_uint_eq(engine_totals(engine).sessions, 1);
+    ck_assert_uint_eq(engine_totals(engine).lapsed, 1);
+    ck_assert_uint_eq(engine_totals(engine).claimed, 0);
+    arrive();
+    ck_assert_uint_eq(engine_totals(engine).claimed, 1);
 }
 END_TEST
 
@@ -487,6 +491,27 @@ START_TEST(the_sender_alone_tells_messages_apart)
 }
 END_TEST
 
+START_TEST(a_message_gets_its_name_late)
+{
+    limit_in(RULES_SERVICE, LIMIT_NUMBER_SESSION_MESSAGES, 3);
+    start();
+    begin_message("", "a@example.com");
+    ck_assert(ask(REQUEST_MAIL)); /* 1 */
+    begin_message("m1", "a@example.com");
+    ck_assert(ask_recipient("x@example.net"));
+    ck_assert(ask_recipient("y@example.net"));
+    begin_message("", "a@example.com");
+    ck_assert(ask(REQUEST_MAIL)); /* 2: the same sender begins anew */
+    begin_message("m2", "a@example.com");
+    ck_assert(ask_recipient("x@example.net"));
+    begin_message("", "a@example.com");
+    ck_assert(ask(REQUEST_MAIL)); /* 3 */
+    begin_message("m3", "b@example.com");
+    ck_assert(!ask_recipient("x@example.net")); /* which is not that one */
+    assert_refused("session_messages", 3, 3);
+}
+END_TEST
+
 START_TEST(delays_add_up)
 {
     limit_block_id block = limit_in(RULES_SERVICE, LIMIT_NUMBER_SESSION_ERRORS, 50);
@@ -613,6 +638,7 @@ static Suite *test_suite(void)
     tcase_add_test(news, a_message_sets_the_errors_back);
     tcase_add_test(news, the_score_is_handed_on_once_a_message);
     tcase_add_test(news, the_sender_alone_tells_messages_apart);
+    tcase_add_test(news, a_message_gets_its_name_late);
     tcase_add_test(news, delays_add_up);
     TCase *watch = test_case(suite, "watch");
     tcase_add_checked_fixture(watch, setup, case_teardown);
