@@ -40,6 +40,9 @@
 /* When so many reservations have lapsed and none was claimed, that is told. */
 #define LAPSED_ALL 100
 
+/* When so many rounds of the watch have failed, that is told. */
+#define WATCH_FAILURES 10
+
 #define LOSSES_INTERVAL_NS INT64_C(60000000000)
 
 /* How long a stop waits for the answers of refused sessions to arrive. */
@@ -60,6 +63,7 @@ static struct server {
     bool idle_refuses_told, lapsed_told;
     struct policy_thread *policy; /* NULL: no policy door */
     struct session_watch *watch;  /* NULL: no session is held by the kernel's word */
+    unsigned watch_failures;      /* rounds in which the kernel did not answer, one after the other */
     struct config *config;
     char *path;
     atomic_bool log_refusals;
@@ -317,7 +321,11 @@ static void on_watch(evutil_socket_t descriptor, short what, void *data)
     (void)data;
     if (!server.watch)
         return;
-    session_watch_run(server.watch, &params, process_now());
+    server.watch_failures = session_watch_run(server.watch, &params, process_now()) ? 0 : server.watch_failures + 1;
+    if (server.watch_failures == WATCH_FAILURES)
+        log_event(
+            LOG_WARNING, "policy_sessions",
+            "the kernel does not tell which connections live: slots of sessions that it is asked about stay taken");
     if (session_watch_blind(server.watch))
         log_event(LOG_WARNING, "policy_sessions",
                   "the kernel knows none of the connections that policy requests name, so sessions = kernel frees "

@@ -187,7 +187,7 @@ session_id session_connect(struct engine *engine, const struct connect_event *ev
     if (event->client_domain && event->client_domain[0])
         key_of_name(engine, event->client_domain, judging.session->domain);
     tally_take(engine->current, judging.number, &chain,
-               coming->slots != NO_SLOTS && !(judging.over_now && rules_monitor(rules)));
+               coming->slots != NO_SLOTS && !(judging.over && rules_monitor(rules)));
     tally_set_scored(engine->current, judging.number, judging.scored);
     judge_commit(&judging);
     session_derive_again(engine, judging.number);

@@ -98,7 +98,7 @@ void watch_port(struct engine *engine, uint16_t port)
     for (unsigned i = 0; i < watched->count; i++)
         if (watched->ports[i] == port)
             return;
-    if (watched->count < WATCHED_PORTS_MAX && port != 0)
+    if (watched->count < WATCHED_PORTS_MAX)
         watched->ports[watched->count++] = port;
     else
         watched->all = true;
@@ -122,7 +122,8 @@ void engine_watch_seen(struct engine *engine, const struct watched_connection *c
             engine_close(engine, session_handle(engine, session_number(engine, session)), now);
             continue;
         }
-        session->cookie = connection->cookie;
+        if (connection->cookie != 0)
+            session->cookie = connection->cookie;
         session_hold(engine, session_number(engine, session), HELD_WATCHED);
     }
 }

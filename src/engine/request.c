@@ -12,11 +12,20 @@ static uint64_t name_hash(const struct engine *engine, const char *name)
     return hash_bytes(engine->seed, name ? name : "", name ? strlen(name) : 0) | 1;
 }
 
+/* Whether the kernel could know the connection by what is said of it. */
+static bool can_be_watched(const struct connect_event *connect)
+{
+    return connect->client.family != ADDR_NONE && connect->local.family == connect->client.family &&
+           connect->client_port != 0 && connect->local_port != 0;
+}
+
 static struct coming coming_of(const struct request *request)
 {
     switch (request->hold) {
     case HOLD_WATCH:
-        return (struct coming){.hold = HELD_WATCHED};
+        if (can_be_watched(&request->connect))
+            return (struct coming){.hold = HELD_WATCHED};
+        break;
     case HOLD_RESERVE:
         if (request->stage == REQUEST_CONNECT)
             return (struct coming){.hold = HELD_RESERVED};
@@ -145,11 +154,13 @@ static bool tell_count(struct engine *engine, struct session *session, const str
 
     if (accepted == 0 || told->counted)
         return true;
+    if (accepted > told->recipients &&
+        !tell(engine, session, request, EVENT_RCPT, accepted - told->recipients, now, answer))
+        return false;
+    if (accepted < told->recipients && !told->twice &&
+        !tell(engine, session, request, EVENT_REJECTED, told->recipients - accepted, now, answer))
+        return false;
     told->counted = true;
-    if (accepted > told->recipients)
-        return tell(engine, session, request, EVENT_RCPT, accepted - told->recipients, now, answer);
-    if (accepted < told->recipients && !told->twice)
-        return tell(engine, session, request, EVENT_REJECTED, told->recipients - accepted, now, answer);
     return true;
 }
 

@@ -28,20 +28,23 @@ enum request_hold {
                    */
     HOLD_RESERVE, /* at REQUEST_CONNECT its slots, for ENGINE_RESERVE_NS; at any other stage nothing: the other door,
                      which hears of the connection before that stage, would know it */
-    HOLD_WATCH,   /* its slots, until engine_watch_*() finds that its connection is gone */
+    HOLD_WATCH,   /* its slots, until engine_watch_*() finds that its connection is gone; nothing where an address or a
+                     port of the connection is not known, or they are of two families */
 };
 
 /* How long a slot is reserved for a session that the other door has not claimed. */
 #define ENGINE_RESERVE_NS (10 * INT64_C(1000000000))
 
-/* How long a session that holds nothing is remembered after its last request, so that its connection is counted once.
- * Before its time it goes when a record is needed for another: the one that was silent longest. */
+/* How long a session that holds nothing is remembered after its last request, or after it lapsed, so that its
+ * connection is counted once. Before its time it goes when a record is needed for another: the one that was silent
+ * longest. */
 #define ENGINE_REMEMBER_NS (3600 * INT64_C(1000000000))
 
 struct request {
     enum request_stage stage;
     enum request_hold hold;
-    /* client_port 0, or client ADDR_NONE: sessions cannot be told apart; all of that client that say so are one. */
+    /* Of the same connection are those of one client and client port (also 0: not known) that do not contradict each
+     * other in where it came in: ADDR_NONE and port 0 are any. */
     struct connect_event connect;
     /* All that is known by now, in normal form; `kind`, `times` and `rejected` are not read. `sender`, `user` and
      * `recipient` matter at the stages that have them. */
@@ -75,10 +78,11 @@ struct request_answer {
  *     refused one counts as not told). With a name: another than that one's; or, if that one has none yet, another
  *     sender; else it takes the name. Without: at REQUEST_MAIL always, later when the sender is another.
  *  4. REQUEST_RCPT: EVENT_RCPT.
- *  5. REQUEST_DATA and REQUEST_MESSAGE, when recipient_count is not 0 and, for this message, has not been looked at:
- *     compared with the EVENT_RCPT of this message that were admitted. Those that are more are counted as one
- * EVENT_RCPT of so many `times` without a recipient; those that are fewer were rejected by the MTA: one EVENT_REJECTED
- * of so many times, unless two requests one after the other named the same recipient (one command asked about twice).
+ *  5. REQUEST_DATA and REQUEST_MESSAGE, when recipient_count is not 0 and has not been told for this message (a refused
+ *     one counts as not told): compared with the EVENT_RCPT of this message that were admitted. Those that are more are
+ *     counted as one EVENT_RCPT of so many `times` without a recipient; those that are fewer were rejected by the MTA:
+ *     one EVENT_REJECTED of so many times, unless two requests one after the other named the same recipient (one
+ *     command asked about twice).
  *  6. REQUEST_DATA: EVENT_DATA. REQUEST_MESSAGE: EVENT_MESSAGE.
  *
  * `score` is filled at REQUEST_DATA and REQUEST_MESSAGE when the session has points, nothing was refused and it was not
@@ -104,7 +108,7 @@ struct watched_connection {
 /* Ports of this host that watched sessions came in on, since the engine was made. */
 #define WATCHED_PORTS_MAX 16
 struct watched_ports {
-    unsigned count; /* 0 with `all` false: no session is watched, nothing need be asked */
+    unsigned count; /* 0 with `all` false: nothing need be asked */
     bool all;       /* there are more: ask for every port */
     uint16_t ports[WATCHED_PORTS_MAX];
 };

@@ -259,14 +259,14 @@ def test_host_names(postfix, policed):
 
 
 def test_reputation(postfix, policed):
-    """Messages make a history good, errors bad, and limits follow it."""
+    """Messages make a history good, errors bad, each recipient that Postfix rejected, and limits follow it."""
     policed("""reputation { }
         limit client_messages { max_good = 9  max = 3  max_bad = 1  window = 1h }""")
     port = postfix.ports["policy"]
     bad = enter(port, "127.0.0.2")
     bad.expects_5xx = True
     bad.mail()
-    for _ in range(2):
+    for _ in range(3):
         bad.expect(f"RCPT TO:<{REJECTED}>", "550")
         bad.rcpt(ROOT)
     bad.expect("DATA", "354")

@@ -61,7 +61,7 @@ struct model_asked {
     uint32_t recipients;                          /* of this message, admitted */
     bool recipient_told, twice, compared, scored; /* in this message */
     char recipient[64];                           /* as last named in it */
-    int64_t reserved, last;                       /* when it came in; when it was last asked about */
+    int64_t reserved, last;                       /* when it came in; was last asked about, or lapsed */
     uint64_t order;                               /* of the last request, among all */
     uint64_t round, sight;                        /* of when it was last seen, or came; sights are numbered */
     uint64_t cookie;

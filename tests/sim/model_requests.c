@@ -194,16 +194,18 @@ static bool compare_recipients(struct asking *asking)
 
     if (accepted == 0 || told->compared)
         return true;
-    told->compared = true;
     if (accepted > told->recipients) {
         model_met.topped_up++;
-        return happen(asking, EVENT_RCPT, accepted - told->recipients);
+        told->compared = happen(asking, EVENT_RCPT, accepted - told->recipients);
+        return told->compared;
     }
     model_met.twice += accepted < told->recipients && told->twice;
-    if (accepted == told->recipients || told->twice)
+    told->compared = accepted == told->recipients || told->twice;
+    if (told->compared)
         return true;
     model_met.rejected++;
-    return happen(asking, EVENT_REJECTED, told->recipients - accepted);
+    told->compared = happen(asking, EVENT_REJECTED, told->recipients - accepted);
+    return told->compared;
 }
 
 static bool ask_stage(struct asking *asking)
@@ -243,19 +245,28 @@ static void watch_port(struct model *model, uint16_t port)
     for (unsigned i = 0; i < model->watched_count; i++)
         if (model->watched[i] == port)
             return;
-    if (model->watched_count < WATCHED_PORTS_MAX && port != 0)
+    if (model->watched_count < WATCHED_PORTS_MAX)
         model->watched[model->watched_count++] = port;
     else
         model->watched_more = true;
+}
+
+static enum request_hold hold_of(const struct request *request, const struct plain_facts *facts)
+{
+    const bool known = facts->client.family != 0 && facts->client_port != 0 && facts->port != 0;
+
+    if (request->hold == HOLD_RESERVE && request->stage != REQUEST_CONNECT)
+        return HOLD_NOTHING; /* it comes too late */
+    if (request->hold == HOLD_WATCH && !(known && facts->local.family == facts->client.family))
+        return HOLD_NOTHING; /* the kernel could not find it */
+    return request->hold;
 }
 
 /* The request brings the session in. */
 static struct model_session *come_in(struct asking *asking, const struct plain_facts *facts)
 {
     struct model *model = asking->model;
-    const struct request *request = asking->request;
-    const bool late = request->hold == HOLD_RESERVE && request->stage != REQUEST_CONNECT;
-    const struct model_coming coming = {.facts = facts, .asked = true, .hold = late ? HOLD_NOTHING : request->hold};
+    const struct model_coming coming = {.facts = facts, .asked = true, .hold = hold_of(asking->request, facts)};
     struct verdict *verdict = next_verdict(asking->answer);
     struct model_session *session = model_enter(model, &coming, asking->now, verdict);
 

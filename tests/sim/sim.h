@@ -22,7 +22,7 @@ struct stats {
     uint64_t let_in, exempt, at_helo, at_connect, spoken, closed, stale, not_ended, banned, bans_began, monitored_bans;
     uint64_t delayed, other_replies, keys, crossings, headers, candidates, told_idle, heard;
     uint64_t reloads, reloads_in_pieces, over, unfollowed, jumps, worlds, sweeps;
-    uint64_t requests, watched_ends;
+    uint64_t requests, watched_ends, all_ports;
     uint64_t twin_refusals, twin_worlds, narrow_worlds, untracked, evicted, not_full;
 };
 

@@ -371,6 +371,7 @@ void check_coverage(void)
         {"scores of messages", model_met.scores},
         {"scores once a message", model_met.scored_before},
         {"watched sessions ended", stats->watched_ends},
+        {"every port watched", stats->all_ports},
         {"cookies of other connections", model_met.cookies},
         {"worlds of twins", stats->twin_worlds},
         {"refused by one twin", stats->twin_refusals},

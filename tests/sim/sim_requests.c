@@ -25,6 +25,7 @@ struct connection {
 };
 
 static struct connection pool[POOL], *busy; /* that most requests are about for a while */
+static bool many_ports;                     /* of the MTA, more than are watched one by one */
 
 /* Now and then it is not known. */
 static uint64_t random_cookie(void)
@@ -43,16 +44,13 @@ static void begin_connection(struct connection *connection)
 
 static void make_connection(struct connection *connection)
 {
-    static const uint16_t many[] = {10025, 10026, 10027, 10028, 10029, 10030, 10031, 10032, 10033,
-                                    10034, 10035, 10036, 10037, 10038, 10039, 10040, 10041, 10042};
-
     memset(connection, 0, sizeof *connection);
     plain_random_facts(&sim.prng, &connection->facts);
     connection->facts.partly_heard = false;
     /* Few of them by a port that any session may have. */
     connection->facts.client_port = (uint16_t)(below(6) == 0 ? below(3) : 1000 + below(3));
-    if (below(8) == 0)
-        connection->facts.port = PICK(many);
+    if (many_ports || below(8) == 0)
+        connection->facts.port = (uint16_t)(10025 + below(200));
     if (below(3) == 0) { /* the same client and port, from or to elsewhere */
         struct plain_facts *facts = &connection->facts;
         const struct plain_facts *other = &pool[below(POOL)].facts;
@@ -61,7 +59,9 @@ static void make_connection(struct connection *connection)
         if (below(2))
             facts->port = other->port;
     }
-    connection->hold = (enum request_hold)below(3);
+    connection->hold = many_ports ? HOLD_WATCH : (enum request_hold)below(3);
+    if (connection->hold == HOLD_WATCH && below(8) > 0) /* the kernel can know it */
+        connection->facts.local = connection->facts.client;
     connection->names_messages = below(3) > 0;
     connection->message = 1 + below(1000);
     connection->cookie = random_cookie();
@@ -70,6 +70,7 @@ static void make_connection(struct connection *connection)
 
 void make_connections(void)
 {
+    many_ports = below(10) == 0;
     for (int i = 0; i < POOL; i++)
         make_connection(&pool[i]);
     busy = pool;
@@ -194,7 +195,7 @@ void event_request(void)
     struct connection *connection = random_connection();
     char message[NAME_SIZE] = "";
 
-    if (below(100) == 0)
+    if (below(many_ports ? 20 : 100) == 0)
         make_connection(connection);
     else if (connection->begun ? below(4) > 0 : below(4) == 0)
         go_on(connection); /* else the same is asked again, by another restriction */
@@ -366,6 +367,7 @@ void event_watch(void)
     }
     const struct watched_ports got = engine_watch_begin(sim.engine), expected = model_watch_begin(&sim.model);
     expect_ports(&got, &expected);
+    sim.stats.all_ports += expected.all;
     for (uint32_t requests = below(3); requests > 0 && has_room(); requests--)
         event_request(); /* what comes in meanwhile is not missed */
     dump_connections();

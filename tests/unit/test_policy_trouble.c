@@ -148,7 +148,7 @@ START_TEST(without_end)
 }
 END_TEST
 
-/* One byte more than may be, whole in itself. */
+/* One byte more than may be, whole in itself; or so many that no end can make it right. */
 START_TEST(one_byte_too_large)
 {
     char *text = malloc(ATTRIBUTES_SIZE_MAX + 1), name[32];
@@ -161,6 +161,10 @@ START_TEST(one_byte_too_large)
     int fd = connect_unix();
     name_of(fd, name);
     send_bytes(fd, text, ATTRIBUTES_SIZE_MAX + 1);
+    expect_end(fd);
+    expect_trouble(name, "a request is too large");
+    fd = connect_unix();
+    send_bytes(fd, text, ATTRIBUTES_SIZE_MAX);
     expect_end(fd);
     expect_trouble(name, "a request is too large");
     free(text);
@@ -280,6 +284,10 @@ START_TEST(plain_ends)
             ask(fd, ASKING, DUNNO);
         if (i % 3 == 2)
             say(fd, ASKING ASKING_DENIED);
+        if (i >= 15 && i % 2) { /* in the middle of a request */
+            say(fd, ASKING "request=");
+            expect(fd, DUNNO);
+        }
         if (i >= 10)
             setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         close(fd);

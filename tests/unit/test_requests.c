@@ -164,6 +164,22 @@ START_TEST(who_comes_late_needs_a_slot_again)
 }
 END_TEST
 
+START_TEST(whom_a_dry_run_would_have_ended_takes_no_slot)
+{
+    const struct prefix denied = prefix_of("192.0.2.1/32");
+    rules_add_list_prefix(builder, LIST_DENY, &denied);
+    rules_set_monitor(builder, true);
+    caps(5);
+    request.hold = HOLD_NOTHING;
+    ck_assert(ask(REQUEST_CONNECT));
+    assert_found("deny", ACTION_MONITOR, 0, 0);
+    session_id id = arrive();
+    ck_assert_uint_ne(id, 0);
+    ck_assert_uint_eq(sessions(), 0);
+    leave(id);
+}
+END_TEST
+
 START_TEST(nothing_held_nothing_judged)
 {
     limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_SESSIONS, 1);
@@ -396,6 +412,7 @@ START_TEST(recipients_by_their_number)
     ck_assert(!ask_count(REQUEST_DATA, 7));
     assert_refused("message_recipients", 0, 6);
     assert_reply("452", "4.5.3", "Too many recipients.");
+    ck_assert(!ask_count(REQUEST_DATA, 7)); /* nor does it pass when it comes again */
     begin_message("m2", "a@example.com");
     ck_assert(ask_recipient("a@example.net"));
     ck_assert(ask_count(REQUEST_DATA, 6)); /* five of them were not asked about */
@@ -574,6 +591,8 @@ START_TEST(a_watched_session_ends_with_its_connection)
 
     seen(8);
     ck_assert_uint_eq(sessions(), 1);
+    seen(0); /* it lives, and that is all that is known */
+    ck_assert_uint_eq(sessions(), 1);
     seen(9); /* another connection in its place */
     ck_assert_uint_eq(sessions(), 0);
 }
@@ -621,6 +640,7 @@ static Suite *test_suite(void)
     tcase_add_test(holds, a_reservation_is_claimed);
     tcase_add_test(holds, a_reservation_lapses);
     tcase_add_test(holds, who_comes_late_needs_a_slot_again);
+    tcase_add_test(holds, whom_a_dry_run_would_have_ended_takes_no_slot);
     tcase_add_test(holds, nothing_held_nothing_judged);
     tcase_add_test(holds, refused_or_exempt_leaves_nothing);
     tcase_add_test(holds, a_new_connection_from_the_same_port);
