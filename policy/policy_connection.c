@@ -269,9 +269,7 @@ static size_t answer_requests(struct connection *connection, char *data, size_t 
         answer_request(connection, data + done, length);
         done += length;
     }
-    if (!connection->over || connection->trouble)
-        send_output(connection);
-    connection->source->host->output_length = 0;
+    send_output(connection); /* in trouble, too: these come before it */
     return done;
 }
 

@@ -273,6 +273,43 @@ static void *write_many(void *fd)
     return NULL;
 }
 
+/* Answers that are much longer than their questions, and among them some that wait. */
+START_TEST(long_answers)
+{
+    enum { ASKED = 2000, ROOM = 640 };
+    static const char asking[] = "request=smtpd_access_policy\nprotocol_state=CONNECT\nclient_address=192.0.2.1\n"
+                                 "client_port=%d\n\n";
+    struct reply reply = {.code = "421", .enhanced = "4.7.0"};
+    limit_block_id block = rules_add_limit_block(builder, RULES_SERVICE, LIMIT_NUMBER_CLIENT_CONNECTIONS);
+    char text[ROOM], got[ROOM];
+    pthread_t writer;
+
+    memset(reply.text, 'x', sizeof reply.text - 1);
+    rules_set_reply(builder, block, &reply);
+    rules_set_term(builder, block, TERM_MAX, 1);
+    rules_set_term(builder, block, TERM_DISCONNECT_DELAY, 0);
+    narrow_sockets();
+    start(MS);
+    int fd = connect_tcp();
+    snprintf(text, sizeof text, asking, 1);
+    ask(fd, text, DUNNO);
+    snprintf(text, sizeof text, asking, 2);
+    char *end = many_requests = calloc(ASKED, ROOM);
+    ck_assert_ptr_nonnull(end);
+    for (int i = 0; i < ASKED; i++)
+        end = stpcpy(end, i % 60 == 59 ? ASKING_DENIED : text);
+    ck_assert_int_eq(pthread_create(&writer, NULL, write_many, &fd), 0);
+    snprintf(got, sizeof got, "action=421 4.7.0 %s\n\n", reply.text);
+    await(!is_silent(fd));
+    for (int i = 0; i < ASKED; i++)
+        expect(fd, i % 60 == 59 ? DENIED : got);
+    expect_end(fd);
+    pthread_join(writer, NULL);
+    free(many_requests);
+    ck_assert_uint_eq(count_troubles(), 0);
+}
+END_TEST
+
 /* A peer that says it has no more to ask still gets all its answers. */
 START_TEST(half_closed)
 {
@@ -367,6 +404,7 @@ START_TEST(what_waits_is_not_late)
 }
 END_TEST
 
+/* Not while the service may want the place itself. */
 static bool has_place(void)
 {
     bool has = waiting_enter(waiting, HOUR) > 0;
@@ -379,17 +417,17 @@ START_TEST(the_waiting_room_is_bounded)
 {
     waiting_set(waiting, 1, HOUR);
     start(HOUR);
-    int fd = connect_tcp(), other = connect_tcp();
+    int fd = connect_unix(), other = connect_tcp();
     say(fd, ASKING_DENIED);
-    await(!has_place());
+    await_read(fd); /* and answered, before the service reads anything else */
     for (int i = 0; i < 3; i++)
         ask(other, ASKING_DENIED ASKING, DENIED DUNNO); /* full: at once */
     ck_assert(is_silent(fd));
-    stop();
-    ck_assert(has_place());
+    policy_service_stop(service);
     expect(fd, DENIED);
     expect_end(fd);
     expect_end(other);
+    stop();
 }
 END_TEST
 
@@ -397,12 +435,14 @@ START_TEST(places_are_given_back)
 {
     waiting_set(waiting, 1, HOUR);
     start(20 * MS);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 8; i++) {
         int fd = i % 2 ? connect_tcp() : connect_unix();
+        ask(fd, ASKING, DUNNO);
+        int64_t before = real_now();
         say(fd, ASKING_DENIED);
-        await(!has_place());
-        if (i < 3) { /* else the peer goes away while it waits */
+        if (i < 4) { /* else the peer goes away while it waits */
             expect(fd, DENIED);
+            ck_assert_int_ge(real_now() - before, 10 * MS); /* the loop's clock is coarse */
             ck_assert(has_place());
         }
         close(fd);
@@ -410,6 +450,22 @@ START_TEST(places_are_given_back)
         ck_assert(has_place());
     }
     ck_assert_uint_eq(count_troubles(), 0);
+}
+END_TEST
+
+/* Those who waited when the service was stopped have left. */
+START_TEST(stopping_empties_the_room)
+{
+    waiting_set(waiting, 1, HOUR);
+    start(HOUR);
+    int fd = connect_unix();
+    say(fd, ASKING_DENIED);
+    await_read(fd);
+    ck_assert(is_silent(fd));
+    stop();
+    ck_assert(has_place());
+    expect(fd, DENIED);
+    expect_end(fd);
 }
 END_TEST
 
@@ -538,6 +594,7 @@ static Suite *test_suite(void)
     tcase_add_test(pieces, cut_at_every_byte);
     tcase_add_test(pieces, the_largest_request);
     tcase_add_loop_test(pieces, thousands_in_one_write, 0, 2);
+    tcase_add_test(pieces, long_answers);
     tcase_add_test(pieces, half_closed);
     tcase_add_checked_fixture(delays, setup, teardown);
     tcase_add_test(delays, nobody_else_waits);
@@ -545,6 +602,7 @@ static Suite *test_suite(void)
     tcase_add_test(delays, what_waits_is_not_late);
     tcase_add_test(delays, the_waiting_room_is_bounded);
     tcase_add_test(delays, places_are_given_back);
+    tcase_add_test(delays, stopping_empties_the_room);
     tcase_add_test(delays, never_longer_than_the_longest);
     tcase_add_checked_fixture(upkeep, setup, teardown);
     tcase_add_test(upkeep, idle_connections_are_cheap);

@@ -193,6 +193,7 @@ START_TEST(not_whole_in_time)
     char name[32];
 
     params.request_time_ms = 50;
+    params.answer_time_ms = HOUR / MS;
     start_all();
     int fd = connect_tcp();
     name_of(fd, name);
@@ -241,6 +242,7 @@ START_TEST(answers_not_taken)
     char name[32];
 
     params.answer_time_ms = 50;
+    params.request_time_ms = HOUR / MS;
     start_all();
     int fd = connect_tcp();
     name_of(fd, name);
@@ -324,8 +326,17 @@ START_TEST(one_connection_too_many)
 }
 END_TEST
 
+static int64_t cpu_time(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return used.tv_sec * SECOND + used.tv_nsec;
+}
+
+/* For longer than one pause; it is told once, and nobody waits in a hurry. */
 START_TEST(no_descriptors_left)
 {
+    const struct timespec pause = {.tv_sec = 1, .tv_nsec = 500000000};
     int fds[3];
     struct rlimit limit, none;
 
@@ -340,7 +351,11 @@ START_TEST(no_descriptors_left)
         ck_assert_int_eq(connect(fds[i], (struct sockaddr *)&tcp_address, sizeof tcp_address), 0);
     await(count_troubles() > 0);
     expect_trouble("inet", "no connection can be accepted: Too many open files");
+    int64_t used = cpu_time();
+    nanosleep(&pause, NULL);
+    ck_assert_int_lt(cpu_time() - used, SECOND / 2);
     check_other();
+    ck_assert_uint_eq(count_troubles(), 1);
     setrlimit(RLIMIT_NOFILE, &limit);
     for (int i = 0; i < 3; i++) {
         ask(fds[i], ASKING, DUNNO);
