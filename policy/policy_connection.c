@@ -71,15 +71,17 @@ static size_t structure_size(void)
 
 /* ---- bytes ---- */
 
-static bool bytes_append(struct bytes *bytes, const char *data, size_t size)
+/* False when there is no room for them. */
+static bool bytes_append(struct connection_host *host, struct bytes *bytes, const char *data, size_t size)
 {
     size_t length = bytes->length + size;
 
     if (length > bytes->room) {
         size_t room = length > 2 * bytes->room ? length : 2 * bytes->room;
-        char *grown = realloc(bytes->data, room);
+        char *grown = room - bytes->room <= POLICY_KEPT_MAX - host->kept ? realloc(bytes->data, room) : NULL;
         if (!grown)
             return false;
+        host->kept += room - bytes->room;
         bytes->data = grown;
         bytes->room = room;
     }
@@ -89,12 +91,13 @@ static bool bytes_append(struct bytes *bytes, const char *data, size_t size)
 }
 
 /* Takes away the first `size` bytes; nothing stays allocated for nothing. */
-static void bytes_drop(struct bytes *bytes, size_t size)
+static void bytes_drop(struct connection_host *host, struct bytes *bytes, size_t size)
 {
     if (size == 0)
         return;
     bytes->length -= size;
     if (bytes->length == 0) {
+        host->kept -= bytes->room;
         free(bytes->data);
         *bytes = (struct bytes){0};
         return;
@@ -102,6 +105,7 @@ static void bytes_drop(struct bytes *bytes, size_t size)
     memmove(bytes->data, bytes->data + size, bytes->length);
     char *shrunk = realloc(bytes->data, bytes->length);
     if (shrunk) {
+        host->kept -= bytes->room - bytes->length;
         bytes->data = shrunk;
         bytes->room = bytes->length;
     }
@@ -162,8 +166,8 @@ static void end(struct connection *connection, const char *trouble)
 
 static void keep(struct connection *connection, struct bytes *bytes, const char *data, size_t size)
 {
-    if (!bytes_append(bytes, data, size))
-        end(connection, no_memory);
+    if (!bytes_append(connection->source->host, bytes, data, size))
+        end(connection, "there is no room for what is unfinished");
 }
 
 /* ---- time ---- */
@@ -291,8 +295,8 @@ static void close_connection(struct connection *connection)
         connection->previous->next = connection->next;
     else
         host->first = connection->next;
-    free(connection->rest.data);
-    free(connection->unsent.data);
+    bytes_drop(host, &connection->rest, connection->rest.length);
+    bytes_drop(host, &connection->unsent, connection->unsent.length);
     free(connection);
     atomic_fetch_sub(&host->count, 1);
 }
@@ -344,11 +348,12 @@ static void go_on(struct connection *connection)
 {
     size_t ready = connection->unsent.length - connection->held;
 
-    bytes_drop(&connection->unsent, send_some(connection, connection->unsent.data, ready));
+    bytes_drop(connection->source->host, &connection->unsent, send_some(connection, connection->unsent.data, ready));
     if (connection->over || connection->unsent.length > 0)
         return;
     stop_timing(connection);
-    bytes_drop(&connection->rest, answer_requests(connection, connection->rest.data, connection->rest.length));
+    bytes_drop(connection->source->host, &connection->rest,
+               answer_requests(connection, connection->rest.data, connection->rest.length));
 }
 
 static void read_requests(struct connection *connection)
@@ -367,7 +372,8 @@ static void read_requests(struct connection *connection)
     } else {
         keep(connection, &connection->rest, host->input, (size_t)size);
         if (!connection->over)
-            bytes_drop(&connection->rest, answer_requests(connection, connection->rest.data, connection->rest.length));
+            bytes_drop(connection->source->host, &connection->rest,
+                       answer_requests(connection, connection->rest.data, connection->rest.length));
     }
 }
 

@@ -37,6 +37,7 @@ struct connection_host {
     char input[READ_SIZE]; /* of the connection that is being read */
     char output[ANSWERS_SIZE + POLICY_ANSWER_SIZE];
     size_t output_length; /* 0 between callbacks */
+    size_t kept;          /* bytes allocated for what is unfinished, up to POLICY_KEPT_MAX */
 };
 
 /* What the connections of one socket share. */

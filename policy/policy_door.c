@@ -20,8 +20,15 @@ static const struct {
     const char *name;
     enum request_stage stage;
 } states[] = {
-    {"RCPT", REQUEST_RCPT}, {"MAIL", REQUEST_MAIL}, {"CONNECT", REQUEST_CONNECT}, {"EHLO", REQUEST_HELO},
-    {"HELO", REQUEST_HELO}, {"DATA", REQUEST_DATA}, {"BDAT", REQUEST_DATA},       {"END-OF-MESSAGE", REQUEST_MESSAGE},
+    {"RCPT", REQUEST_RCPT},
+    {"MAIL", REQUEST_MAIL},
+    {"CONNECT", REQUEST_CONNECT},
+    {"XCLIENT", REQUEST_CONNECT}, /* a proxy says who the client is: as if that one had connected */
+    {"EHLO", REQUEST_HELO},
+    {"HELO", REQUEST_HELO},
+    {"DATA", REQUEST_DATA},
+    {"BDAT", REQUEST_DATA},
+    {"END-OF-MESSAGE", REQUEST_MESSAGE},
 };
 #define STATES (sizeof states / sizeof *states)
 
@@ -120,7 +127,7 @@ static void read_names(const struct attributes *attributes, struct request *requ
 
     request->names.client_host = request->connect.client_host;
     request->names.client_domain = request->connect.client_domain;
-    if (value[ATTRIBUTE_HELO_NAME]) {
+    if (is_said(value[ATTRIBUTE_HELO_NAME])) { /* else the client has said none */
         name_domain(value[ATTRIBUTE_HELO_NAME], names->helo);
         request->names.helo = names->helo;
     }

@@ -37,6 +37,10 @@ struct policy_params {
 #define POLICY_REQUEST_TIME_S 10
 #define POLICY_ANSWER_TIME_S 60
 
+/* So many bytes are kept at most, for all connections together, of requests that are not whole yet, wait for their
+ * turn, or whose answers are not taken. Who needs more is closed. */
+#define POLICY_KEPT_MAX ((size_t)32 << 20)
+
 struct policy_service;
 
 /* NULL when memory, or an event loop, is not to be had; the descriptors are then still the caller's. */

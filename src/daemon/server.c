@@ -417,7 +417,7 @@ static uint64_t policy_connections(const struct config *config)
 
 static uint64_t policy_memory(const struct config *config)
 {
-    return config->policy_count > 0 ? policy_connections(config) * policy_connection_memory() : 0;
+    return config->policy_count > 0 ? policy_connections(config) * policy_connection_memory() + POLICY_KEPT_MAX : 0;
 }
 
 struct server_memory server_memory(const struct config *config)

@@ -131,13 +131,21 @@ START_TEST(states)
         const char *state;
         enum request_stage stage;
     } rows[] = {
-        {"CONNECT", REQUEST_CONNECT}, {"EHLO", REQUEST_HELO},
-        {"HELO", REQUEST_HELO},       {"MAIL", REQUEST_MAIL},
-        {"RCPT", REQUEST_RCPT},       {"DATA", REQUEST_DATA},
-        {"BDAT", REQUEST_DATA},       {"END-OF-MESSAGE", REQUEST_MESSAGE},
-        {"VRFY", REQUEST_OTHER},      {"ETRN", REQUEST_OTHER},
-        {"AUTH", REQUEST_OTHER},      {"connect", REQUEST_OTHER},
-        {"RCPT ", REQUEST_OTHER},     {"of a later Postfix", REQUEST_OTHER},
+        {"CONNECT", REQUEST_CONNECT},
+        {"EHLO", REQUEST_HELO},
+        {"HELO", REQUEST_HELO},
+        {"MAIL", REQUEST_MAIL},
+        {"RCPT", REQUEST_RCPT},
+        {"DATA", REQUEST_DATA},
+        {"BDAT", REQUEST_DATA},
+        {"END-OF-MESSAGE", REQUEST_MESSAGE},
+        {"VRFY", REQUEST_OTHER},
+        {"ETRN", REQUEST_OTHER},
+        {"XCLIENT", REQUEST_CONNECT},
+        {"AUTH", REQUEST_OTHER},
+        {"connect", REQUEST_OTHER},
+        {"RCPT ", REQUEST_OTHER},
+        {"of a later Postfix", REQUEST_OTHER},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -336,7 +344,7 @@ END_TEST
 START_TEST(other_names)
 {
     ask_well("CONNECT", "helo_name=\nrecipient=\nsasl_username=\ninstance=\n");
-    ck_assert_str_eq(asked.names.helo, "");
+    ck_assert_ptr_null(asked.names.helo);
     ck_assert_ptr_null(asked.names.recipient);
     ck_assert_ptr_null(asked.names.user);
     ck_assert_str_eq(asked.message, "");

@@ -237,6 +237,43 @@ START_TEST(whole_in_time)
 }
 END_TEST
 
+/* What all of them together may keep unfinished is bounded, whatever each of them may. */
+START_TEST(too_much_unfinished)
+{
+    enum { MANY = POLICY_KEPT_MAX / ATTRIBUTES_SIZE_MAX + 40 };
+    const struct rlimit room = {.rlim_cur = 4000, .rlim_max = 4000};
+    static char text[ATTRIBUTES_SIZE_MAX - 1000];
+    int fds[MANY];
+    char name[32], expected[160];
+
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &room), 0);
+    params.connections = MANY + 1;
+    params.request_time_ms = 3600 * 1000;
+    start_all();
+    memset(text, 'a', sizeof text);
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = connect_tcp();
+        send(fds[i], text, sizeof text, MSG_NOSIGNAL);
+    }
+    await(count_troubles() > 0);
+    bool told = false;
+    for (int i = 0; i < MANY && !told; i++) {
+        snprintf(expected, sizeof expected, "%s: there is no room for what is unfinished", name_of(fds[i], name));
+        told = strcmp(troubles[0], expected) == 0;
+    }
+    ck_assert_msg(told, "told: %s", troubles[0]);
+    await(policy_service_connections(service) <= POLICY_KEPT_MAX / ATTRIBUTES_SIZE_MAX + 1);
+    check_other();
+    for (int i = 0; i < MANY; i++)
+        close(fds[i]);
+    await(policy_service_connections(service) == 1);
+    int fd = connect_tcp(); /* and there is room again */
+    send_bytes(fd, text, sizeof text);
+    ask(fd, "=\n" ASKING, DUNNO);
+    close(fd);
+}
+END_TEST
+
 START_TEST(answers_not_taken)
 {
     char name[32];
@@ -406,6 +443,7 @@ static Suite *test_suite(void)
     tcase_add_test(time, answers_not_taken);
     tcase_add_checked_fixture(bounds, setup_other, teardown_other);
     tcase_add_test(bounds, one_connection_too_many);
+    tcase_add_test(bounds, too_much_unfinished);
     tcase_add_test(bounds, no_descriptors_left);
     tcase_add_test(bounds, troubles_are_told_in_measure);
     return suite;
