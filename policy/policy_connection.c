@@ -71,6 +71,13 @@ static size_t structure_size(void)
 
 /* ---- bytes ---- */
 
+/* What every connection may keep is not counted: whoever keeps more shall not be in the way of those whose request
+ * comes in two pieces, or whose answer waits. */
+static size_t charged(size_t room)
+{
+    return room > POLICY_KEPT_FREE ? room - POLICY_KEPT_FREE : 0;
+}
+
 /* False when there is no room for them. */
 static bool bytes_append(struct connection_host *host, struct bytes *bytes, const char *data, size_t size)
 {
@@ -78,10 +85,11 @@ static bool bytes_append(struct connection_host *host, struct bytes *bytes, cons
 
     if (length > bytes->room) {
         size_t room = length > 2 * bytes->room ? length : 2 * bytes->room;
-        char *grown = room - bytes->room <= POLICY_KEPT_MAX - host->kept ? realloc(bytes->data, room) : NULL;
+        size_t more = charged(room) - charged(bytes->room);
+        char *grown = more <= POLICY_KEPT_MAX - host->kept ? realloc(bytes->data, room) : NULL;
         if (!grown)
             return false;
-        host->kept += room - bytes->room;
+        host->kept += more;
         bytes->data = grown;
         bytes->room = room;
     }
@@ -97,7 +105,7 @@ static void bytes_drop(struct connection_host *host, struct bytes *bytes, size_t
         return;
     bytes->length -= size;
     if (bytes->length == 0) {
-        host->kept -= bytes->room;
+        host->kept -= charged(bytes->room);
         free(bytes->data);
         *bytes = (struct bytes){0};
         return;
@@ -105,7 +113,7 @@ static void bytes_drop(struct connection_host *host, struct bytes *bytes, size_t
     memmove(bytes->data, bytes->data + size, bytes->length);
     char *shrunk = realloc(bytes->data, bytes->length);
     if (shrunk) {
-        host->kept -= bytes->room - bytes->length;
+        host->kept -= charged(bytes->room) - charged(bytes->length);
         bytes->data = shrunk;
         bytes->room = bytes->length;
     }

@@ -146,12 +146,25 @@ static void read_names(const struct attributes *attributes, struct request *requ
     request->message = value[ATTRIBUTE_INSTANCE];
 }
 
+/* Postfix's commands are no longer than its line_length_limit, 2048. */
+#define VALUE_MAX 4096
+
+static bool is_too_long(const struct attributes *attributes)
+{
+    for (unsigned i = 0; i < ATTRIBUTE_COUNT; i++)
+        if (attributes->value[i] && strnlen(attributes->value[i], VALUE_MAX + 1) > VALUE_MAX)
+            return true;
+    return false;
+}
+
 /* NULL, or what is wrong. */
 static const char *read_request(const struct attributes *attributes, enum request_hold hold, struct request *request,
                                 struct names *names)
 {
     const char *const *value = attributes->value;
 
+    if (is_too_long(attributes))
+        return "a value is too long";
     if (!is_said(value[ATTRIBUTE_REQUEST]))
         return "no request";
     if (strcmp(value[ATTRIBUTE_REQUEST], "smtpd_access_policy") != 0)
@@ -186,6 +199,18 @@ static void write_answer(const struct request_answer *answer, enum request_stage
     out->delay_ns = answer->delay_ns > 0 ? answer->delay_ns : 0;
 }
 
+/* The kernel is to watch a connection that it was not asked about yet. */
+static void see(const struct door_params *door, struct watched_connection *connection)
+{
+    connection->cookie = door->cookie ? door->cookie(connection) : 0;
+    if (connection->cookie == 0)
+        return;
+    int64_t now = door->now();
+    pthread_mutex_lock(door->lock);
+    engine_watch_seen(door->engine, connection, 1, now);
+    pthread_mutex_unlock(door->lock);
+}
+
 const char *policy_answer(const struct door_params *door, enum request_hold hold, const struct attributes *attributes,
                           struct policy_answer *out)
 {
@@ -196,10 +221,16 @@ const char *policy_answer(const struct door_params *door, enum request_hold hold
     const char *wrong = read_request(attributes, hold, &request, &names);
     if (wrong)
         return wrong;
+    struct watched_connection connection = {request.connect.client, request.connect.local, request.connect.client_port,
+                                            request.connect.local_port, 0};
+    if (request.stage == REQUEST_CONNECT && door->cookie)
+        request.cookie = connection.cookie = door->cookie(&connection);
     int64_t now = door->now();
     pthread_mutex_lock(door->lock);
     engine_request(door->engine, &request, now, &answer);
     pthread_mutex_unlock(door->lock);
+    if (answer.watch_began && connection.cookie == 0)
+        see(door, &connection);
     for (unsigned i = 0; i < answer.count; i++)
         if (answer.verdicts[i].finding_count > 0)
             door->tell(&answer.verdicts[i], &request.connect.client);

@@ -25,7 +25,8 @@ struct policy_answer {
 /*
  * Answers one request. Returns NULL, or what is wrong with it, as a constant text for the log: then there is no answer,
  * and the protocol demands that the connection be closed without one. Wrong is: another `request` than
- * smtpd_access_policy, none; no protocol_state; no client_address; numbers that are none.
+ * smtpd_access_policy, none; no protocol_state; no client_address; numbers that are none; a value that we make use of
+ * and that is longer than 4096 bytes.
  *
  * The answer is DUNNO, "421 4.4.5 TEXT" and so on, or, for a session with points, "PREPEND X-Tidegate-Score: ..." at
  * DATA or END-OF-MESSAGE. A client_address that is no address ("unknown") is a client without one.

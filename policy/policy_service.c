@@ -48,7 +48,8 @@ static void on_accept_again(evutil_socket_t descriptor, short what, void *contex
     (void)descriptor;
     (void)what;
     for (unsigned i = 0; i < service->listener_count; i++)
-        event_add(service->listeners[i].readable, NULL);
+        if (event_add(service->listeners[i].readable, NULL) < 0)
+            evtimer_add(service->accept_again, &accept_pause);
 }
 
 static void pause_accepting(struct listener *listener, int error)
@@ -56,9 +57,9 @@ static void pause_accepting(struct listener *listener, int error)
     struct policy_service *service = listener->service;
     char why[WHY_SIZE];
 
-    for (unsigned i = 0; i < service->listener_count; i++)
-        event_del(service->listeners[i].readable);
-    evtimer_add(service->accept_again, &accept_pause);
+    if (evtimer_add(service->accept_again, &accept_pause) == 0)
+        for (unsigned i = 0; i < service->listener_count; i++)
+            event_del(service->listeners[i].readable);
     snprintf(why, sizeof why, "no connection can be accepted: %s", strerror(error));
     if (!service->pause_told)
         connection_trouble(&service->host, listener->source.name, why);
@@ -184,11 +185,13 @@ struct policy_service *policy_service_new(const struct policy_params *params)
     return service;
 }
 
-void policy_service_run(struct policy_service *service)
+bool policy_service_run(struct policy_service *service)
 {
     event_base_dispatch(service->host.base);
+    bool stopped = event_base_got_break(service->host.base);
     connection_close_all(&service->host);
     close_listeners(service);
+    return stopped;
 }
 
 void policy_service_set_hold(struct policy_service *service, unsigned socket, enum request_hold hold)

@@ -37,17 +37,19 @@ struct policy_params {
 #define POLICY_REQUEST_TIME_S 10
 #define POLICY_ANSWER_TIME_S 60
 
-/* So many bytes are kept at most, for all connections together, of requests that are not whole yet, wait for their
- * turn, or whose answers are not taken. Who needs more is closed. */
-#define POLICY_KEPT_MAX ((size_t)32 << 20)
+/* Of requests that are not whole yet or wait for their turn, and of answers that wait or are not taken, so many bytes
+ * each are kept for every connection, and so many more for all of them together. Who needs yet more is closed. */
+#define POLICY_KEPT_FREE 2048
+#define POLICY_KEPT_MAX ((size_t)16 << 20)
 
 struct policy_service;
 
 /* NULL when memory, or an event loop, is not to be had; the descriptors are then still the caller's. */
 struct policy_service *policy_service_new(const struct policy_params *params);
 
-/* Serves until policy_service_stop(). Block all signals before: it is made to be a thread's main function. */
-void policy_service_run(struct policy_service *service);
+/* Serves until policy_service_stop(). False when the event loop gave up before. Block all signals before: it is made to
+ * be a thread's main function. */
+bool policy_service_run(struct policy_service *service);
 
 /* What sessions hold that requests through that socket bring in, from now on. Any thread. */
 void policy_service_set_hold(struct policy_service *service, unsigned socket, enum request_hold hold);

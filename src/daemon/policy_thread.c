@@ -4,11 +4,14 @@
 #include "daemon/policy_thread.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/listening.h"
+#include "daemon/log.h"
 #include "daemon/report.h"
 #include "policy/policy_service.h"
 
@@ -100,7 +103,10 @@ bool policy_thread_open(const struct config *config, const struct door_params *d
 
 static void *run(void *data)
 {
-    policy_service_run(((struct policy_thread *)data)->service);
+    if (!policy_service_run(((struct policy_thread *)data)->service)) {
+        log_event(LOG_ERR, "failed", "the event loop of the policy door gave up");
+        kill(getpid(), SIGTERM); /* a daemon with half its doors open helps nobody */
+    }
     return NULL;
 }
 

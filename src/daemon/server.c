@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "daemon/idle_watch.h"
+#include "daemon/kernel_sockets.h"
 #include "daemon/listening.h"
 #include "daemon/log.h"
 #include "daemon/milter_socket.h"
@@ -61,9 +62,10 @@ static struct server {
     struct waiting_room *waiting;
     struct idle_watch *idle; /* NULL: the kernel cannot be asked */
     bool idle_refuses_told, lapsed_told;
-    struct policy_thread *policy; /* NULL: no policy door */
-    struct session_watch *watch;  /* NULL: no session is held by the kernel's word */
-    unsigned watch_failures;      /* rounds in which the kernel did not answer, one after the other */
+    struct policy_thread *policy;   /* NULL: no policy door */
+    struct session_watch *watch;    /* NULL: no session is held by the kernel's word */
+    struct kernel_sockets *cookies; /* the policy thread's way to ask the kernel */
+    unsigned watch_failures;        /* rounds in which the kernel did not answer, one after the other */
     struct config *config;
     char *path;
     atomic_bool log_refusals;
@@ -417,7 +419,9 @@ static uint64_t policy_connections(const struct config *config)
 
 static uint64_t policy_memory(const struct config *config)
 {
-    return config->policy_count > 0 ? policy_connections(config) * policy_connection_memory() + POLICY_KEPT_MAX : 0;
+    const uint64_t each = policy_connection_memory() + 2 * POLICY_KEPT_FREE;
+
+    return config->policy_count > 0 ? policy_connections(config) * each + POLICY_KEPT_MAX : 0;
 }
 
 struct server_memory server_memory(const struct config *config)
@@ -445,6 +449,18 @@ static unsigned share_descriptors(const struct config *config, uint64_t wanted, 
     return share > 0 || policy == 0 ? (unsigned)share : 1;
 }
 
+/* For the policy door. */
+static uint64_t cookie_of(const struct watched_connection *connection)
+{
+    const struct connection question = {connection->local, connection->client, connection->local_port,
+                                        connection->client_port};
+    uint64_t cookie = 0;
+
+    if (server.cookies && kernel_socket_alive(server.cookies, &question, &cookie) != KERNEL_FOUND)
+        cookie = 0;
+    return cookie;
+}
+
 /* Opens what the MTA connects to. */
 static bool open_doors(const struct config *config, char error[PROCESS_ERROR_SIZE])
 {
@@ -454,6 +470,8 @@ static bool open_doors(const struct config *config, char error[PROCESS_ERROR_SIZ
     uint64_t granted = process_raise_descriptors(wanted);
     unsigned connections = share_descriptors(config, wanted, granted);
 
+    if (config->policy_count > 0)
+        server.cookies = kernel_sockets_open(); /* NULL where the kernel cannot be asked: then nobody is */
     if (!policy_thread_open(config, &server.door, server.waiting, connections, &server.policy, error))
         return false;
     if (!milter_socket_open(config, &driver, error)) {
@@ -484,7 +502,7 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
     server.engine = engine_new(&params, &rules);
     server.waiting = waiting_new((*config)->max_waiting, (*config)->max_delay_ns);
     server.path = strdup(path);
-    server.door = (struct door_params){server.engine, &server.lock, process_now, tell_verdict};
+    server.door = (struct door_params){server.engine, &server.lock, process_now, tell_verdict, cookie_of};
     rules_free(&rules);
     if (!server.engine || !server.waiting || !server.path) {
         snprintf(error, PROCESS_ERROR_SIZE, "not enough memory for session_table_size = %u and table_size = %u",
@@ -501,6 +519,7 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
     waiting_free(&server.waiting);
     idle_watch_free(&server.idle);
     session_watch_free(&server.watch);
+    kernel_sockets_close(&server.cookies);
     free(server.path);
     return false;
 }

@@ -10,10 +10,15 @@
 
 #define CHUNK 64
 
+/* So many ports are asked for one by one. */
+#define DUMPS 3
+
+/* A round gives up when so many questions go without an answer. */
+#define ERRORS 3
+
 struct session_watch {
     struct kernel_sockets *kernel;
-    uint64_t ended; /* sessions, none of which was ever seen */
-    bool sighted;   /* one was */
+    uint64_t unknown; /* sessions whose connection the kernel never knew */
     bool told;
 };
 
@@ -55,13 +60,12 @@ static void seen(void *context, const struct watched_connection *connections, si
 static void end(struct session_watch *watch, const struct round *round, const struct watched_session *session)
 {
     pthread_mutex_lock(round->params->lock);
-    bool ended = engine_close(round->params->engine, session->id, round->now);
+    bool ended = engine_watch_end(round->params->engine, session->id, round->now);
     pthread_mutex_unlock(round->params->lock);
-    watch->sighted = watch->sighted || session->connection.cookie != 0;
-    watch->ended += ended;
+    watch->unknown += ended && session->connection.cookie == 0;
 }
 
-/* Asks for one session that no dump has shown. False when the kernel gives no answer. */
+/* Asks for one session that no dump has shown. False when the kernel gives no answer: the session is spared. */
 static bool confirm(struct session_watch *watch, struct round *round, const struct watched_session *session)
 {
     const struct watched_connection *connection = &session->connection;
@@ -70,25 +74,26 @@ static bool confirm(struct session_watch *watch, struct round *round, const stru
     struct watched_connection found = *connection;
 
     switch (kernel_socket_alive(watch->kernel, &question, &found.cookie)) {
-    case KERNEL_FOUND:
-        watch->sighted = true;
-        seen(round, &found, 1);
-        return true;
     /* Dumps alone can show what no question finds, and they have not: spared once more, it would hold its slot for
      * good. */
     case KERNEL_UNASKABLE:
     case KERNEL_GONE:
         end(watch, round, session);
         return true;
+    case KERNEL_FOUND:
+        seen(round, &found, 1);
+        return true;
     case KERNEL_ERROR:
         break;
     }
+    seen(round, connection, 1);
     return false;
 }
 
 static bool dump(struct session_watch *watch, struct round *round, const struct watched_ports *ports)
 {
-    if (ports->all)
+    /* Each walks through the whole table of the kernel. */
+    if (ports->all || ports->count > DUMPS)
         return kernel_sockets_dump(watch->kernel, 0, seen, round);
     for (unsigned i = 0; i < ports->count; i++)
         if (!kernel_sockets_dump(watch->kernel, ports->ports[i], seen, round))
@@ -101,6 +106,7 @@ bool session_watch_run(struct session_watch *watch, const struct session_watch_p
     struct round round = {params, now};
     struct watched_session missing[CHUNK];
     size_t asked = 0, count;
+    unsigned errors = 0;
 
     pthread_mutex_lock(params->lock);
     const struct watched_ports ports = engine_watch_begin(params->engine);
@@ -112,15 +118,15 @@ bool session_watch_run(struct session_watch *watch, const struct session_watch_p
         count = engine_watch_missing(params->engine, missing, CHUNK);
         pthread_mutex_unlock(params->lock);
         for (size_t i = 0; i < count; i++, asked++)
-            if (!confirm(watch, &round, &missing[i]))
+            if (!confirm(watch, &round, &missing[i]) && ++errors == ERRORS)
                 return false;
     } while (count > 0 && asked < SESSION_WATCH_QUESTIONS);
-    return true;
+    return errors == 0;
 }
 
 bool session_watch_blind(struct session_watch *watch)
 {
-    bool blind = !watch->told && !watch->sighted && watch->ended >= SESSION_WATCH_BLIND;
+    bool blind = !watch->told && watch->unknown >= SESSION_WATCH_BLIND;
 
     watch->told = watch->told || blind;
     return blind;

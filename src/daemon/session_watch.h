@@ -4,7 +4,7 @@
  *
  * Each round reads the kernel's whole table of the ports that such sessions came in on, so its cost grows with the
  * connections that are open, not with the requests made. Works where the MTA's connections are in this process's
- * network namespace; elsewhere every session ends at the next round, which session_watch_blind() tells.
+ * network namespace; elsewhere every session loses its slots at the next round, which session_watch_blind() tells.
  *
  * Threads: one at a time. The engine's lock is taken for one engine call at a time, never over a question to the
  * kernel.
@@ -24,7 +24,7 @@
  * others. */
 #define SESSION_WATCH_QUESTIONS 20000
 
-/* session_watch_blind() speaks when so many sessions have ended, and not one of them was ever seen. */
+/* session_watch_blind() speaks when the kernel never knew the connections of so many sessions. */
 #define SESSION_WATCH_BLIND 100
 
 struct session_watch;
@@ -42,8 +42,8 @@ void session_watch_free(struct session_watch **watch);
  * False when the kernel failed on the way: the sessions that it has not told of are left as they are. */
 bool session_watch_run(struct session_watch *watch, const struct session_watch_params *params, int64_t now);
 
-/* True once, when SESSION_WATCH_BLIND sessions have ended and none was ever seen in the kernel's table: the MTA is on
- * another host or in another network namespace, or sends other addresses than those of its connections. */
+/* True once, when SESSION_WATCH_BLIND sessions have lost their slots as the kernel never knew their connections: the
+ * MTA is on another host or in another network namespace, or sends other addresses than those of its connections. */
 bool session_watch_blind(struct session_watch *watch);
 
 #endif

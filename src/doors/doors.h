@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "engine/engine.h"
+#include "engine/request.h"
 
 struct door_params {
     struct engine *engine;
@@ -15,6 +16,10 @@ struct door_params {
     /* Told of every verdict with findings, without the lock; `client` is the whole address of the session's client. Any
      * thread. */
     void (*tell)(const struct verdict *verdict, const struct addr *client);
+    /* The kernel's name for a connection of the MTA, whose addresses and ports are given, by which it differs from any
+     * that had the same before; 0: it does not know the connection, or cannot be asked. For one thread, without the
+     * lock. NULL: it is never asked. */
+    uint64_t (*cookie)(const struct watched_connection *connection);
 };
 
 #endif

@@ -4,8 +4,8 @@
  *
  * Threads: any number may wait; waiting_close() may be called from any thread, not from a signal handler.
  */
-#ifndef MILTER_WAITING_H
-#define MILTER_WAITING_H
+#ifndef DOORS_WAITING_H
+#define DOORS_WAITING_H
 
 #include <stdint.h>
 
@@ -16,7 +16,7 @@ struct waiting_room;
 struct waiting_room *waiting_new(uint32_t places, int64_t longest_ns);
 void waiting_free(struct waiting_room **room);
 
-/* New bounds, from the next waiting_wait() on. */
+/* New bounds, from the next waiting_wait() or waiting_enter() on. */
 void waiting_set(struct waiting_room *room, uint32_t places, int64_t longest_ns);
 
 /* Waits for `delay_ns`, or less: the longest that is allowed, until the room is closed, or not at all when every place

@@ -327,8 +327,9 @@ void engine_event(struct engine *engine, session_id id, const struct event *even
             !(rules_monitor(judging.rules) && judging.over_now))
             key_of_name(engine, event->user, session->user);
         if (is_error(event)) {
+            uint32_t errors = event_times(event) < POINTS_ERRORS_MAX ? event_times(event) : POINTS_ERRORS_MAX;
             session->erred = true;
-            client_history(engine, judging.rules, &judging.client, judging.tick, POINTS_ERROR);
+            client_history(engine, judging.rules, &judging.client, judging.tick, (int)errors * POINTS_ERROR);
         }
         if (admitted)
             verdict->delay_ns = judge_error_delay(&judging, is_error(event));

@@ -56,8 +56,7 @@ void session_hold(struct engine *engine, uint32_t number, enum session_hold hold
     held->count++;
 }
 
-/* The session gives back its slots, and the records of its client, and is remembered. */
-static void lapse(struct engine *engine, uint32_t number)
+void session_lapse(struct engine *engine, uint32_t number)
 {
     tally_release_slots(engine->current, number);
     session_unpin(engine, &engine->sessions[number]);
@@ -79,7 +78,7 @@ void engine_lapse(struct engine *engine, int64_t now)
 
     engine_advance(engine, now);
     while (looked < ENGINE_BATCH && (number = due(engine, HELD_RESERVED, ENGINE_RESERVE_NS)) != NO_SESSION) {
-        lapse(engine, number);
+        session_lapse(engine, number);
         engine->lapsed++;
         looked++;
     }
@@ -115,17 +114,35 @@ void engine_watch_seen(struct engine *engine, const struct watched_connection *c
     engine_advance(engine, now);
     for (size_t i = 0; i < count && i < ENGINE_BATCH; i++) {
         const struct watched_connection *connection = &connections[i];
-        struct session *session = session_of_connection(engine, connection);
-        if (!session || session->hold != HELD_WATCHED)
+        struct session *session = watched_of_connection(engine, connection);
+        if (!session)
             continue;
-        if (session->cookie != 0 && connection->cookie != 0 && session->cookie != connection->cookie) {
-            engine_close(engine, session_handle(engine, session_number(engine, session)), now);
+        uint32_t number = session_number(engine, session);
+        bool another = session->cookie != 0 && connection->cookie != 0 && session->cookie != connection->cookie;
+        if (another && !session->told.asked) {
+            engine_close(engine, session_handle(engine, number), now);
             continue;
         }
+        /* Who was asked about since is the new one. */
         if (connection->cookie != 0)
             session->cookie = connection->cookie;
-        session_hold(engine, session_number(engine, session), HELD_WATCHED);
+        session->told.asked = false;
+        session_hold(engine, number, HELD_WATCHED);
     }
+}
+
+bool engine_watch_end(struct engine *engine, session_id id, int64_t now)
+{
+    struct session *session = session_find(engine, id);
+
+    if (!session || session->hold != HELD_WATCHED)
+        return false;
+    engine_advance(engine, now);
+    if (session->cookie != 0)
+        engine_close(engine, id, now);
+    else
+        session_lapse(engine, session_number(engine, session));
+    return true;
 }
 
 size_t engine_watch_missing(const struct engine *engine, struct watched_session *out, size_t room)

@@ -12,11 +12,16 @@ static uint64_t name_hash(const struct engine *engine, const char *name)
     return hash_bytes(engine->seed, name ? name : "", name ? strlen(name) : 0) | 1;
 }
 
-/* Whether the kernel could know the connection by what is said of it. */
+/* Whether the other door could know the connection by what is said of it. */
+static bool can_be_claimed(const struct connect_event *connect)
+{
+    return connect->client.family != ADDR_NONE && connect->client_port != 0;
+}
+
+/* Whether the kernel could. */
 static bool can_be_watched(const struct connect_event *connect)
 {
-    return connect->client.family != ADDR_NONE && connect->local.family == connect->client.family &&
-           connect->client_port != 0 && connect->local_port != 0;
+    return can_be_claimed(connect) && connect->local.family == connect->client.family && connect->local_port != 0;
 }
 
 static struct coming coming_of(const struct request *request)
@@ -27,7 +32,7 @@ static struct coming coming_of(const struct request *request)
             return (struct coming){.hold = HELD_WATCHED};
         break;
     case HOLD_RESERVE:
-        if (request->stage == REQUEST_CONNECT)
+        if (request->stage == REQUEST_CONNECT && can_be_claimed(&request->connect))
             return (struct coming){.hold = HELD_RESERVED};
         break;
     case HOLD_NOTHING:
@@ -41,7 +46,18 @@ static void conclude(struct request_answer *answer)
     const struct verdict *verdict = &answer->verdicts[answer->count++];
 
     answer->kind = verdict->kind;
-    answer->delay_ns += verdict->delay_ns;
+    if (verdict->delay_ns > answer->delay_ns)
+        answer->delay_ns = verdict->delay_ns;
+}
+
+/* Whether a connect is that of another connection than the session's, from the same port. */
+static bool is_another(const struct engine *engine, const struct session *session, const struct request *request)
+{
+    const struct told *told = &session->told;
+
+    if (told->cookie != 0 && request->cookie != 0)
+        return told->cookie != request->cookie;
+    return told->past_connect || engine->now - told->connected >= ENGINE_CONNECT_NS;
 }
 
 /* The session that the request is about; NULL when there is nothing to tell it. */
@@ -53,7 +69,7 @@ static struct session *session_of_request(struct engine *engine, const struct re
 
     if (session && session->hold == HELD_BY_DOOR)
         return NULL;
-    if (session && request->stage == REQUEST_CONNECT && session->told.past_connect) {
+    if (session && request->stage == REQUEST_CONNECT && is_another(engine, session, request)) {
         engine_close(engine, session_handle(engine, session_number(engine, session)), now);
         session = NULL;
     }
@@ -65,9 +81,15 @@ static struct session *session_of_request(struct engine *engine, const struct re
     const struct coming coming = coming_of(request);
     session_id id = session_connect(engine, &request->connect, &coming, now, &answer->verdicts[answer->count]);
     conclude(answer);
-    if (id != 0 && coming.hold == HELD_WATCHED)
+    session = session_find(engine, id);
+    if (!session)
+        return NULL;
+    session->cookie = session->told.cookie = request->cookie;
+    session->told.connected = engine->now;
+    answer->watch_began = coming.hold == HELD_WATCHED;
+    if (answer->watch_began)
         watch_port(engine, connection.local_port);
-    return session_find(engine, id);
+    return session;
 }
 
 /* True when the session goes on. */
@@ -97,8 +119,10 @@ static bool tell_helo(struct engine *engine, struct session *session, const stru
     uint64_t hash = name_hash(engine, helo);
     if (hash == session->told.helo)
         return true;
+    if (!tell(engine, session, request, EVENT_HELO, 1, now, answer))
+        return false;
     session->told.helo = hash;
-    return tell(engine, session, request, EVENT_HELO, 1, now, answer);
+    return true;
 }
 
 /* Postfix names a message from its first recipient on, so a name may come to one that had none. */
@@ -127,7 +151,7 @@ static bool tell_mail(struct engine *engine, struct session *session, const stru
     told->sender = sender;
     told->recipient = 0;
     told->recipients = 0;
-    told->twice = told->counted = told->scored = false;
+    told->scored = false;
     return true;
 }
 
@@ -137,10 +161,11 @@ static bool tell_recipient(struct engine *engine, struct session *session, const
     struct told *told = &session->told;
     uint64_t hash = name_hash(engine, request->names.recipient);
 
-    told->twice = told->twice || hash == told->recipient;
-    told->recipient = hash;
+    if (told->message != 0 && hash == told->recipient)
+        return true;
     if (!tell(engine, session, request, EVENT_RCPT, 1, now, answer))
         return false;
+    told->recipient = hash;
     told->recipients += told->recipients < UINT32_MAX;
     return true;
 }
@@ -152,15 +177,15 @@ static bool tell_count(struct engine *engine, struct session *session, const str
     struct told *told = &session->told;
     uint32_t accepted = request->recipient_count;
 
-    if (accepted == 0 || told->counted)
+    if (accepted == 0)
         return true;
     if (accepted > told->recipients &&
         !tell(engine, session, request, EVENT_RCPT, accepted - told->recipients, now, answer))
         return false;
-    if (accepted < told->recipients && !told->twice &&
+    if (accepted < told->recipients &&
         !tell(engine, session, request, EVENT_REJECTED, told->recipients - accepted, now, answer))
         return false;
-    told->counted = true;
+    told->recipients = accepted;
     return true;
 }
 
@@ -188,13 +213,15 @@ void engine_request(struct engine *engine, const struct request *request, int64_
 {
     answer->kind = VERDICT_CONTINUE;
     answer->delay_ns = 0;
+    answer->watch_began = false;
     answer->count = 0;
     answer->score[0] = '\0';
     engine_lapse(engine, now);
     struct session *session = session_of_request(engine, request, now, answer);
     if (!session)
         return;
-    session->told.past_connect = request->stage != REQUEST_CONNECT;
+    session->told.asked = true;
+    session->told.past_connect = session->told.past_connect || request->stage != REQUEST_CONNECT;
     if (tell_all(engine, session, request, now, answer) && !session->told.scored &&
         (request->stage == REQUEST_DATA || request->stage == REQUEST_MESSAGE))
         session->told.scored =

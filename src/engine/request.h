@@ -26,8 +26,9 @@ enum request_stage {
 enum request_hold {
     HOLD_NOTHING, /* no slot: the caps and the limits on sessions are not judged, as nobody would know when to end them
                    */
-    HOLD_RESERVE, /* at REQUEST_CONNECT its slots, for ENGINE_RESERVE_NS; at any other stage nothing: the other door,
-                     which hears of the connection before that stage, would know it */
+    HOLD_RESERVE, /* at REQUEST_CONNECT its slots, for ENGINE_RESERVE_NS; nothing where the client's address or port is
+                     not known, as nobody could claim it, nor at any other stage: the other door, which hears of the
+                     connection before that stage, would know it */
     HOLD_WATCH,   /* its slots, until engine_watch_*() finds that its connection is gone; nothing where an address or a
                      port of the connection is not known, or they are of two families */
 };
@@ -36,9 +37,12 @@ enum request_hold {
 #define ENGINE_RESERVE_NS (10 * INT64_C(1000000000))
 
 /* How long a session that holds nothing is remembered after its last request, or after it lapsed, so that its
- * connection is counted once. Before its time it goes when a record is needed for another: the one that was silent
- * longest. */
-#define ENGINE_REMEMBER_NS (3600 * INT64_C(1000000000))
+ * connection is counted once: twice as long as Postfix waits for a command (smtpd_timeout). Before its time it goes
+ * when a record is needed for another: the one that was silent longest. */
+#define ENGINE_REMEMBER_NS (600 * INT64_C(1000000000))
+
+/* An MTA may ask about one connect several times, but not for longer than this. */
+#define ENGINE_CONNECT_NS INT64_C(1000000000)
 
 struct request {
     enum request_stage stage;
@@ -51,6 +55,8 @@ struct request {
     struct event names;
     /* Names the message (the attribute instance); NULL or "": it has no name yet. */
     const char *message;
+    /* REQUEST_CONNECT: the kernel's name for the connection, which no other with the same addresses has; 0: unknown. */
+    uint64_t cookie;
     uint32_t recipient_count; /* REQUEST_DATA, REQUEST_MESSAGE: recipients that the MTA has accepted; 0: not said */
 };
 
@@ -59,7 +65,8 @@ struct request {
 struct request_answer {
     /* VERDICT_REFUSE: the last of the verdicts says what; everything after it went unheard. */
     enum verdict_kind kind;
-    int64_t delay_ns; /* of all verdicts together */
+    int64_t delay_ns; /* the longest of all verdicts */
+    bool watch_began; /* the request brought in a session that is watched from here on */
     unsigned count;
     struct verdict verdicts[REQUEST_VERDICTS];
     char score[SCORE_TEXT_SIZE]; /* the value of the score's header for this message, once a message; or "" */
@@ -70,19 +77,22 @@ struct request_answer {
  *
  *  1. The session, found by its connection. A session that the other door holds (engine_connect()), let in or refused,
  *     is left alone: that door hears and answers everything, so the request continues without a verdict. One that is
- *     not known, or is known past its connect while this is REQUEST_CONNECT (a new connection from the same port), is
- *     judged as engine_connect() does, and counted, but for `hold`. Refused, exempt or out of records it leaves no
+ *     not known is judged as engine_connect() does, and counted, but for `hold`. So is, at REQUEST_CONNECT, another
+ *     connection from the same port, which ends the session of the old one: one with another cookie than that whose
+ *     connect was asked about first, or, where either's is unknown, when requests have gone past the old one's connect
+ *     or that was first asked about ENGINE_CONNECT_NS ago or longer. Refused, exempt or out of records it leaves no
  *     record: the next request is judged as the first.
- *  2. EVENT_HELO, when names.helo is not NULL, nor empty before the HELO stage, and differs from the last one told.
+ *  2. EVENT_HELO, when names.helo is not NULL, nor empty before the HELO stage, and differs from the last one told (a
+ *     refused one counts as not told).
  *  3. From REQUEST_MAIL to REQUEST_MESSAGE: EVENT_MAIL, when it is about another message than the last one told of (a
  *     refused one counts as not told). With a name: another than that one's; or, if that one has none yet, another
  *     sender; else it takes the name. Without: at REQUEST_MAIL always, later when the sender is another.
- *  4. REQUEST_RCPT: EVENT_RCPT.
- *  5. REQUEST_DATA and REQUEST_MESSAGE, when recipient_count is not 0 and has not been told for this message (a refused
- *     one counts as not told): compared with the EVENT_RCPT of this message that were admitted. Those that are more are
- *     counted as one EVENT_RCPT of so many `times` without a recipient; those that are fewer were rejected by the MTA:
- *     one EVENT_REJECTED of so many times, unless two requests one after the other named the same recipient (one
- *     command asked about twice).
+ *  4. REQUEST_RCPT: EVENT_RCPT, but when the message has a name and the recipient is the one last told, and admitted:
+ * then it is one command that the MTA asks about several times.
+ *  5. REQUEST_DATA and REQUEST_MESSAGE, when recipient_count is not 0: compared with the recipients of this message
+ * that were admitted so far. Those that are more are counted as one EVENT_RCPT of so many `times` without a recipient;
+ *     those that are fewer were rejected by the MTA: one EVENT_REJECTED of so many times. Admitted, that is their
+ * number from here on.
  *  6. REQUEST_DATA: EVENT_DATA. REQUEST_MESSAGE: EVENT_MESSAGE.
  *
  * `score` is filled at REQUEST_DATA and REQUEST_MESSAGE when the session has points, nothing was refused and it was not
@@ -117,8 +127,8 @@ struct watched_ports {
  * come in after this call are not missed by this round. */
 struct watched_ports engine_watch_begin(struct engine *engine);
 
-/* These live; at most ENGINE_BATCH a call. One whose cookie is not the one seen before is another connection: the
- * session of the old one ends. */
+/* These live; at most ENGINE_BATCH a call. A session whose connection was seen before, with another cookie, is that of
+ * the old connection, and ends; but where it was asked about since, it is the new connection's. */
 void engine_watch_seen(struct engine *engine, const struct watched_connection *connections, size_t count, int64_t now);
 
 struct watched_session {
@@ -127,8 +137,13 @@ struct watched_session {
 };
 
 /* Copies watched sessions that were not seen in this round, the longest unseen first, at most `room` (and
- * ENGINE_BATCH), and returns how many. Whoever finds one gone ends it with engine_close(); whoever finds it alive says
- * so with engine_watch_seen(). Either way the next call gives others; 0: the round is over. */
+ * ENGINE_BATCH), and returns how many. Whoever finds one gone ends it with engine_watch_end(); whoever finds it alive
+ * says so with engine_watch_seen(). Either way the next call gives others; 0: the round is over. */
 size_t engine_watch_missing(const struct engine *engine, struct watched_session *out, size_t room);
+
+/* The connection of that session is gone. One that was never seen, as its MTA is on another host or names another
+ * client than the one that is connected, gives back its slots, but is remembered. False, and nothing changes, when the
+ * session is not watched (any more). */
+bool engine_watch_end(struct engine *engine, session_id id, int64_t now);
 
 #endif

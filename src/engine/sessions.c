@@ -46,17 +46,29 @@ static bool is_of_connection(const struct session_facts *facts, const struct wat
            (facts->local_port == 0 || connection->local_port == 0 || facts->local_port == connection->local_port);
 }
 
-struct session *session_of_connection(const struct engine *engine, const struct watched_connection *connection)
+/* The newest of the connection; with `watched`, of those that are. */
+static struct session *find_connection(const struct engine *engine, const struct watched_connection *connection,
+                                       bool watched)
 {
     if (!engine->connections)
         return NULL;
     for (uint32_t link = *bucket_of(engine, &connection->client, connection->client_port); link != 0;) {
         struct session *session = &engine->sessions[link - 1];
-        if (is_of_connection(&session->facts, connection))
+        if (is_of_connection(&session->facts, connection) && (!watched || session->hold == HELD_WATCHED))
             return session;
         link = session->next_connection;
     }
     return NULL;
+}
+
+struct session *session_of_connection(const struct engine *engine, const struct watched_connection *connection)
+{
+    return find_connection(engine, connection, false);
+}
+
+struct session *watched_of_connection(const struct engine *engine, const struct watched_connection *connection)
+{
+    return find_connection(engine, connection, true);
 }
 
 static void connection_add(struct engine *engine, uint32_t number)

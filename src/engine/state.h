@@ -28,11 +28,12 @@ enum session_hold {
 /* What a door that only asks has said of the session before. */
 struct told {
     uint64_t helo, message, sender, recipient; /* hashes of the last ones; 0: none, of a message: one without a name */
-    uint32_t recipients;                       /* of this message, admitted one by one */
+    uint64_t cookie;                           /* of the connection whose connect was asked about; 0: unknown */
+    int64_t connected;                         /* when that was asked first */
+    uint32_t recipients; /* of this message: so many were admitted, one by one or by their number */
     bool past_connect;
-    bool twice;   /* two requests one after the other named the same recipient */
-    bool counted; /* the number of its recipients has been compared */
-    bool scored;  /* its score was handed on */
+    bool asked;  /* since its connection was last seen */
+    bool scored; /* the message's score was handed on */
 };
 
 struct session {
@@ -154,7 +155,8 @@ struct judging {
 /* What a client's history is worth. */
 #define POINTS_MESSAGE 1
 #define POINTS_CLEAN_SESSION 1
-#define POINTS_ERROR (-1)
+#define POINTS_ERROR (-1) /* for each of them, up to POINTS_ERRORS_MAX at once */
+#define POINTS_ERRORS_MAX 1000
 #define POINTS_REFUSAL (-1)
 #define POINTS_BAN (-5)
 
@@ -169,10 +171,12 @@ session_id session_connect(struct engine *engine, const struct connect_event *ev
                            int64_t now, struct verdict *verdict);
 
 /* sessions.c. The record of a handle, NULL when that session is not open; the handle of a record; the newest open
- * session of a connection, NULL when there is none or connections were not asked for. */
+ * session of a connection, of all or of those that are HELD_WATCHED; NULL when there is none or connections were not
+ * asked for. */
 struct session *session_find(const struct engine *engine, session_id id);
 session_id session_handle(const struct engine *engine, uint32_t number);
 struct session *session_of_connection(const struct engine *engine, const struct watched_connection *connection);
+struct session *watched_of_connection(const struct engine *engine, const struct watched_connection *connection);
 uint32_t connection_buckets(uint32_t records);
 
 /* Whether there is a record for one more, if need be that of the session that is remembered longest; the record of a
@@ -188,7 +192,9 @@ void session_unpin(struct engine *engine, struct session *session);
 void session_derive(struct engine *engine, uint32_t number);
 void session_derive_again(struct engine *engine, uint32_t number);
 
-/* holds.c. From here on the session is held so, as the newest of its kind; what it has taken is the caller's business.
+/* holds.c. The session gives back its slots and the records of its client, and is remembered. */
+void session_lapse(struct engine *engine, uint32_t number);
+/* From here on the session is held so, as the newest of its kind; what it has taken is the caller's business.
  */
 void session_hold(struct engine *engine, uint32_t number, enum session_hold hold);
 /* Takes a session that ends out of its kind. */

@@ -57,14 +57,15 @@ struct model_asked {
     enum request_hold hold; /* that is still in force */
     bool past_connect;
     bool helo_told, mail_told;
-    char helo[64], message[32], sender[64];       /* as last told */
-    uint32_t recipients;                          /* of this message, admitted */
-    bool recipient_told, twice, compared, scored; /* in this message */
-    char recipient[64];                           /* as last named in it */
-    int64_t reserved, last;                       /* when it came in; was last asked about, or lapsed */
-    uint64_t order;                               /* of the last request, among all */
-    uint64_t round, sight;                        /* of when it was last seen, or came; sights are numbered */
-    uint64_t cookie;
+    char helo[64], message[32], sender[64]; /* as last told */
+    uint32_t recipients;                    /* of this message, admitted */
+    bool recipient_told, scored;            /* in this message */
+    char recipient[64];                     /* as last named in it */
+    int64_t reserved, last;                 /* when it came in; was last asked about, or lapsed */
+    uint64_t order;                         /* of the last request, among all */
+    uint64_t round, sight;                  /* of when it was last seen, or came; sights are numbered */
+    uint64_t cookie, first_cookie;          /* as last seen; as said by the connect that was counted */
+    bool since_seen;                        /* something was asked since it was last seen */
 };
 
 struct model_session {
@@ -131,7 +132,8 @@ struct model_met {
     uint64_t maxima[4], of_keys[4]; /* that were asked for, by TERM_MAX and the three that follow */
     uint64_t excepted, spared, known_networks, off;
     uint64_t left_alone, renewed, claims, late_claims, late_refused, lapses, forgotten, made_way, cookies;
-    uint64_t untracked, topped_up, rejected, twice, repeated_connects, named_late, scores, scored_before;
+    uint64_t untracked, topped_up, rejected, twice, repeated_connects, adopted, never_seen, named_late, scores,
+        scored_before;
 };
 extern struct model_met model_met;
 
@@ -289,6 +291,8 @@ bool model_request(struct model *model, const struct request *request, const str
 struct watched_ports model_watch_begin(struct model *model);
 void model_watch_seen(struct model *model, const struct plain_facts *facts, uint64_t cookie, int64_t now);
 /* Of the sessions that were not seen in this round, the one unseen longest of those after `after`, or NULL. */
+/* Its connection is gone, as far as that session is watched. */
+void model_watch_end(struct model *model, session_id id, int64_t now);
 struct model_session *model_next_missing(struct model *model, const struct model_session *after);
 
 /* ---- model_crossing.c ---- */

@@ -266,7 +266,7 @@ static void judge_command(struct judgement *judgement)
         snprintf(session->user, sizeof session->user, "%s", event->user);
     if (is_error(event)) {
         session->erred = true;
-        model_repute(model, &session->facts.client, -1);
+        model_repute(model, &session->facts.client, event->times > 1 ? -(int)event->times : -1);
     }
     if (admitted)
         judgement->verdict->delay_ns = judgement_error_delay(judgement);

@@ -68,6 +68,15 @@ static void hear_of(struct model *model, struct model_session *session)
     session->told.order = ++model->requests;
 }
 
+/* It gives back what it holds. */
+static void let_go(struct model *model, struct model_session *session)
+{
+    session->told.hold = HOLD_NOTHING;
+    session->no_caps = true;
+    memset(session->holds, 0, sizeof session->holds);
+    hear_of(model, session);
+}
+
 void model_lapse(struct model *model, int64_t now)
 {
     struct model_session *lapsed;
@@ -75,10 +84,7 @@ void model_lapse(struct model *model, int64_t now)
     if (now > model->now)
         model->now = now;
     while ((lapsed = next_lapsed(model))) {
-        lapsed->told.hold = HOLD_NOTHING;
-        lapsed->no_caps = true;
-        memset(lapsed->holds, 0, sizeof lapsed->holds);
-        hear_of(model, lapsed);
+        let_go(model, lapsed);
         model->lapsed++;
         model_met.lapses++;
     }
@@ -109,7 +115,8 @@ static struct verdict *next_verdict(struct request_answer *answer)
 static void take_verdict(struct request_answer *answer, const struct verdict *verdict)
 {
     answer->kind = verdict->kind;
-    answer->delay_ns += verdict->delay_ns;
+    if (verdict->delay_ns > answer->delay_ns)
+        answer->delay_ns = verdict->delay_ns;
 }
 
 /* Something new happens in the session. False when it is refused. */
@@ -136,9 +143,11 @@ static bool ask_helo(struct asking *asking)
 
     if (!helo || (!helo[0] && request->stage == REQUEST_CONNECT) || (told->helo_told && strcmp(told->helo, helo) == 0))
         return true;
+    if (!happen(asking, EVENT_HELO, 0))
+        return false;
     told->helo_told = true;
     snprintf(told->helo, sizeof told->helo, "%s", helo);
-    return happen(asking, EVENT_HELO, 0);
+    return true;
 }
 
 static bool is_new_message(const struct model_asked *told, enum request_stage stage, const char *message,
@@ -165,7 +174,7 @@ static bool ask_mail(struct asking *asking)
         told->mail_told = true;
         snprintf(told->sender, sizeof told->sender, "%s", sender);
         told->recipients = 0;
-        told->recipient_told = told->twice = told->compared = told->scored = false;
+        told->recipient_told = told->scored = false;
     }
     model_met.named_late += !new_message && message[0] && !told->message[0];
     if (new_message || message[0])
@@ -178,11 +187,14 @@ static bool ask_recipient(struct asking *asking)
     struct model_asked *told = &asking->session->told;
     const char *recipient = text_or_empty(asking->request->names.recipient);
 
-    told->twice = told->twice || (told->recipient_told && strcmp(told->recipient, recipient) == 0);
-    told->recipient_told = true;
-    snprintf(told->recipient, sizeof told->recipient, "%s", recipient);
+    if (told->message[0] && told->recipient_told && strcmp(told->recipient, recipient) == 0) {
+        model_met.twice++;
+        return true;
+    }
     if (!happen(asking, EVENT_RCPT, 0))
         return false;
+    told->recipient_told = true;
+    snprintf(told->recipient, sizeof told->recipient, "%s", recipient);
     told->recipients++;
     return true;
 }
@@ -192,20 +204,15 @@ static bool compare_recipients(struct asking *asking)
     struct model_asked *told = &asking->session->told;
     const uint32_t accepted = asking->request->recipient_count;
 
-    if (accepted == 0 || told->compared)
+    if (accepted == 0 || accepted == told->recipients)
         return true;
-    if (accepted > told->recipients) {
-        model_met.topped_up++;
-        told->compared = happen(asking, EVENT_RCPT, accepted - told->recipients);
-        return told->compared;
-    }
-    model_met.twice += accepted < told->recipients && told->twice;
-    told->compared = accepted == told->recipients || told->twice;
-    if (told->compared)
-        return true;
-    model_met.rejected++;
-    told->compared = happen(asking, EVENT_REJECTED, told->recipients - accepted);
-    return told->compared;
+    const bool more = accepted > told->recipients;
+    *(more ? &model_met.topped_up : &model_met.rejected) += 1;
+    if (!happen(asking, more ? EVENT_RCPT : EVENT_REJECTED,
+                more ? accepted - told->recipients : told->recipients - accepted))
+        return false;
+    told->recipients = accepted;
+    return true;
 }
 
 static bool ask_stage(struct asking *asking)
@@ -255,8 +262,9 @@ static enum request_hold hold_of(const struct request *request, const struct pla
 {
     const bool known = facts->client.family != 0 && facts->client_port != 0 && facts->port != 0;
 
-    if (request->hold == HOLD_RESERVE && request->stage != REQUEST_CONNECT)
-        return HOLD_NOTHING; /* it comes too late */
+    if (request->hold == HOLD_RESERVE &&
+        (request->stage != REQUEST_CONNECT || facts->client.family == 0 || facts->client_port == 0))
+        return HOLD_NOTHING; /* it comes too late, or nobody could claim it */
     if (request->hold == HOLD_WATCH && !(known && facts->local.family == facts->client.family))
         return HOLD_NOTHING; /* the kernel could not find it */
     return request->hold;
@@ -276,6 +284,8 @@ static struct model_session *come_in(struct asking *asking, const struct plain_f
     session->told.reserved = model->now;
     session->told.round = model->round;
     session->told.sight = ++model->sights;
+    session->told.cookie = session->told.first_cookie = asking->request->cookie;
+    asking->answer->watch_began = coming.hold == HOLD_WATCH;
     if (coming.hold == HOLD_WATCH)
         watch_port(model, facts->port);
     return session;
@@ -294,7 +304,10 @@ bool model_request(struct model *model, const struct request *request, const str
         model_met.left_alone++;
         return false;
     }
-    if (session && session->told.past_connect && request->stage == REQUEST_CONNECT) {
+    if (session && request->stage == REQUEST_CONNECT &&
+        (session->told.first_cookie && request->cookie
+             ? session->told.first_cookie != request->cookie
+             : session->told.past_connect || model->now - session->told.reserved >= ENGINE_CONNECT_NS)) {
         model_close(model, session, now);
         session = NULL;
         model_met.renewed++;
@@ -306,6 +319,7 @@ bool model_request(struct model *model, const struct request *request, const str
         if (!session)
             return true;
     }
+    session->told.since_seen = true;
     hear_of(model, session);
     session->told.past_connect = session->told.past_connect || request->stage != REQUEST_CONNECT;
     asking.session = session;
@@ -337,21 +351,46 @@ struct watched_ports model_watch_begin(struct model *model)
 
 void model_watch_seen(struct model *model, const struct plain_facts *facts, uint64_t cookie, int64_t now)
 {
-    struct model_session *session = model_of_connection(model, facts);
+    struct model_session *session = NULL;
 
     if (now > model->now)
         model->now = now;
-    if (!session || !is_watched(session))
+    for (int i = 0; i < model->session_count; i++) {
+        struct model_session *one = &model->sessions[i];
+        if (is_watched(one) && same_connection(&one->facts, facts) && (!session || one->number > session->number))
+            session = one;
+    }
+    if (!session)
         return;
     if (cookie != 0 && session->told.cookie != 0 && cookie != session->told.cookie) {
-        model_close(model, session, now);
-        model_met.cookies++;
-        return;
+        if (!session->told.since_seen) {
+            model_close(model, session, now);
+            model_met.cookies++;
+            return;
+        }
+        model_met.adopted++;
     }
+    session->told.since_seen = false;
     if (cookie != 0)
         session->told.cookie = cookie;
     session->told.round = model->round;
     session->told.sight = ++model->sights;
+}
+
+void model_watch_end(struct model *model, session_id id, int64_t now)
+{
+    struct model_session *session = model_find(model, id);
+
+    if (!session || !is_watched(session))
+        return;
+    if (session->told.cookie != 0) {
+        model_close(model, session, now);
+        return;
+    }
+    if (now > model->now)
+        model->now = now;
+    let_go(model, session);
+    model_met.never_seen++;
 }
 
 struct model_session *model_next_missing(struct model *model, const struct model_session *after)

@@ -157,6 +157,7 @@ static void check_answer(const struct request_answer *got, const struct request_
     for (unsigned i = 0; i < expected->count; i++)
         check_verdict(&got->verdicts[i], &expected->verdicts[i], connected && i == 0);
     expect("kind of an answer", got->kind, expected->kind);
+    expect("a watch began", got->watch_began, expected->watch_began);
     expect("delay of an answer", (uint64_t)got->delay_ns, (uint64_t)expected->delay_ns);
     expect_text("score of an answer", got->score, expected->score);
 }
@@ -220,6 +221,7 @@ void event_request(void)
                   .sender = connection->sender,
                   .user = connection->user,
                   .recipient = connection->recipient},
+        .cookie = connection->stage == REQUEST_CONNECT && below(2) ? connection->cookie : 0,
         .recipient_count = accepted_by_mta(connection),
     };
 
@@ -347,7 +349,9 @@ static void settle_missing(bool all)
                 const uint64_t cookie = below(2) ? session->told.cookie : random_cookie();
                 see(&seen, &cookie, 1);
             } else {
-                close_handle(ids[i]);
+                const bool ended = engine_watch_end(sim.engine, ids[i], sim.now);
+                expect("a watched session ends", ended, true);
+                model_watch_end(&sim.model, ids[i], sim.now);
                 sim.stats.watched_ends++;
             }
         }

@@ -1,379 +1,10 @@
 /*
- * test_requests.c: the door that asks: what of a request is new, who holds a session's slots and for how long.
+ * test_requests.c: what of a request is new.
  */
 #include <stdio.h>
 
 #include "check_main.h"
-#include "engine_case.h"
-
-#include "engine/request.h"
-
-static struct request request; /* the next one; its connection stays the same from one to the next */
-static struct request_answer answer;
-
-static void setup(void)
-{
-    case_setup();
-    memset(&request, 0, sizeof request);
-    request.hold = HOLD_RESERVE;
-    request.connect.local_port = 25;
-    ck_assert(addr_parse("198.51.100.1", &request.connect.local));
-    ck_assert(addr_parse("192.0.2.1", &request.connect.client));
-    request.connect.client_port = 1024;
-}
-
-static void client(const char *address, uint16_t port)
-{
-    ck_assert(addr_parse(address, &request.connect.client));
-    request.connect.client_port = port;
-    request.names = (struct event){.helo = NULL};
-    request.message = NULL;
-}
-
-/* The verdict of the last event is left in `verdict`. */
-static bool ask(enum request_stage stage)
-{
-    request.stage = stage;
-    memset(&answer, 0xee, sizeof answer);
-    engine_request(engine, &request, now, &answer);
-    ck_assert_uint_le(answer.count, REQUEST_VERDICTS);
-    if (answer.count > 0)
-        verdict = answer.verdicts[answer.count - 1];
-    return answer.kind == VERDICT_CONTINUE;
-}
-
-static bool ask_recipient(const char *recipient)
-{
-    request.names.recipient = recipient;
-    bool passed = ask(REQUEST_RCPT);
-    request.names.recipient = NULL;
-    return passed;
-}
-
-static bool ask_count(enum request_stage stage, uint32_t recipients)
-{
-    request.recipient_count = recipients;
-    bool passed = ask(stage);
-    request.recipient_count = 0;
-    return passed;
-}
-
-static void begin_message(const char *message, const char *sender)
-{
-    request.message = message;
-    request.names.sender = sender;
-}
-
-/* The same connection at the other door. */
-static session_id arrive(void)
-{
-    session_id id = 99;
-    memset(&verdict, 0xee, sizeof verdict);
-    engine_connect(engine, &request.connect, now, &id, &verdict);
-    return id;
-}
-
-static uint32_t sessions(void)
-{
-    return counter("service").count;
-}
-
-static void caps(uint32_t cap)
-{
-    rules_set(builder, RULES_SERVICE, SETTING_SERVICE_SESSIONS, cap);
-    start();
-}
-
-/* ---- who holds the slot ---- */
-
-START_TEST(a_reservation_is_claimed)
-{
-    limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_CONNECTIONS, 1);
-    caps(2);
-    ck_assert(ask(REQUEST_CONNECT));
-    ck_assert_uint_eq(sessions(), 1);
-    now += 9 * SECOND;
-    session_id id = arrive();
-    assert_passed();
-    ck_assert_uint_ne(id, 0);
-    ck_assert_uint_eq(sessions(), 1);
-    now += HOUR;
-    engine_lapse(engine, now);
-    ck_assert_uint_eq(sessions(), 1);
-    ck_assert(ask(REQUEST_HELO)); /* the other door hears it */
-    ck_assert_uint_eq(answer.count, 0);
-    leave(id);
-    ck_assert_uint_eq(sessions(), 0);
-    ck_assert_uint_eq(engine_totals(engine).remembered, 0);
-}
-END_TEST
-
-START_TEST(a_reservation_lapses)
-{
-    limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_SESSIONS, 1);
-    caps(1);
-    ck_assert(ask(REQUEST_CONNECT));
-    now += ENGINE_RESERVE_NS - 1;
-    client("192.0.2.2", 1);
-    ck_assert(!ask(REQUEST_CONNECT));
-    assert_refused("service_sessions", 1, 1);
-    now += 1;
-    ck_assert(ask(REQUEST_CONNECT)); /* without anybody having looked meanwhile */
-    ck_assert_uint_eq(sessions(), 1);
-    ck_assert_uint_eq(engine_totals(engine).remembered, 1);
-    ck_assert_uint_eq(engine_totals(engine).sessions, 1);
-    ck_assert_uint_eq(engine_totals(engine).lapsed, 1);
-    ck_assert_uint_eq(engine_totals(engine).claimed, 0);
-    arrive();
-    ck_assert_uint_eq(engine_totals(engine).claimed, 1);
-}
-END_TEST
-
-START_TEST(who_comes_late_needs_a_slot_again)
-{
-    limit_block_id block = limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_CONNECTIONS, 3);
-    rules_set_term(builder, block, TERM_MODE, MODE_SCORE);
-    rules_set_term(builder, block, TERM_POINTS, 7);
-    caps(1);
-    for (uint16_t port = 1; port <= 3; port++, now += ENGINE_RESERVE_NS) {
-        client("192.0.2.1", port);
-        ck_assert(ask(REQUEST_CONNECT));
-    }
-    client("192.0.2.1", 4);
-    ck_assert(ask(REQUEST_CONNECT)); /* over: it has points */
-    assert_found("client_connections", ACTION_SCORE, 3, 3);
-    now += ENGINE_RESERVE_NS;
-    session_id id = arrive();
-    assert_passed(); /* not counted again, nor found over again */
-    char score[SCORE_TEXT_SIZE];
-    ck_assert(engine_score(engine, id, score));
-    ck_assert_str_eq(score, "7 (client_connections=7)");
-    ck_assert_uint_eq(sessions(), 1);
-
-    client("192.0.2.2", 1); /* whose reservation would not have been granted, had it not been lapsed time */
-    request.hold = HOLD_NOTHING;
-    ck_assert(ask(REQUEST_CONNECT));
-    session_id late = arrive();
-    assert_refused("service_sessions", 1, 1);
-    ck_assert_int_eq(verdict.speak_at, REFUSE_AT_HELO);
-    ck_assert_uint_eq(engine_totals(engine).pending, 1);
-    ck_assert(ask(REQUEST_HELO));
-    ck_assert_uint_eq(answer.count, 0);
-    leave(late);
-    leave(id);
-}
-END_TEST
-
-START_TEST(whom_a_dry_run_would_have_ended_takes_no_slot)
-{
-    const struct prefix denied = prefix_of("192.0.2.1/32");
-    rules_add_list_prefix(builder, LIST_DENY, &denied);
-    rules_set_monitor(builder, true);
-    caps(5);
-    request.hold = HOLD_NOTHING;
-    ck_assert(ask(REQUEST_CONNECT));
-    assert_found("deny", ACTION_MONITOR, 0, 0);
-    session_id id = arrive();
-    ck_assert_uint_ne(id, 0);
-    ck_assert_uint_eq(sessions(), 0);
-    leave(id);
-}
-END_TEST
-
-START_TEST(nothing_held_nothing_judged)
-{
-    limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_SESSIONS, 1);
-    custom_in(RULES_SERVICE, "users", COUNT_SESSIONS, PER_USER, 1, 0);
-    caps(1);
-    request.hold = HOLD_NOTHING;
-    for (uint16_t port = 1; port <= 5; port++) {
-        client("192.0.2.1", port);
-        request.names.user = "joe";
-        begin_message("1", "a@example.com");
-        ck_assert(ask(REQUEST_MAIL));
-    }
-    request.hold = HOLD_RESERVE; /* past the connect nobody would claim it */
-    client("192.0.2.1", 99);
-    ck_assert(ask(REQUEST_HELO));
-    ck_assert_uint_eq(sessions(), 0);
-    ck_assert_uint_eq(engine_totals(engine).clients, 0);
-    ck_assert_uint_eq(engine_totals(engine).remembered, 6);
-}
-END_TEST
-
-START_TEST(refused_or_exempt_leaves_nothing)
-{
-    const struct prefix exempt = prefix_of("192.0.2.9/32"), denied = prefix_of("192.0.2.8/32");
-    rules_add_list_prefix(builder, LIST_EXEMPT, &exempt);
-    rules_add_list_prefix(builder, LIST_DENY, &denied);
-    start();
-    client("192.0.2.8", 1);
-    for (int i = 0; i < 3; i++) {
-        ck_assert(!ask(i == 0 ? REQUEST_CONNECT : REQUEST_RCPT));
-        ck_assert_uint_eq(answer.count, 1);
-        assert_reply("421", "4.7.1", "Service unavailable, access denied.");
-    }
-    client("192.0.2.9", 1);
-    ask(REQUEST_CONNECT);
-    ck_assert_int_eq(answer.kind, VERDICT_EXEMPT);
-    ck_assert_uint_eq(engine_totals(engine).sessions + engine_totals(engine).remembered, 0);
-}
-END_TEST
-
-START_TEST(a_new_connection_from_the_same_port)
-{
-    limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_CONNECTIONS, 2);
-    caps(5);
-    ck_assert(ask(REQUEST_CONNECT));
-    ck_assert(ask(REQUEST_CONNECT)); /* said twice */
-    ck_assert_uint_eq(answer.count, 0);
-    ck_assert(ask(REQUEST_HELO));
-    ck_assert(ask(REQUEST_CONNECT)); /* another */
-    ck_assert_uint_eq(sessions(), 1);
-    ck_assert(ask(REQUEST_OTHER));
-    ck_assert(!ask(REQUEST_CONNECT));
-    assert_refused("client_connections", 2, 2);
-}
-END_TEST
-
-START_TEST(where_it_came_in_may_be_unknown)
-{
-    caps(5);
-    struct addr local = request.connect.local;
-    ck_assert(ask(REQUEST_CONNECT));
-    request.connect.local = (struct addr){0};
-    request.connect.local_port = 0;
-    session_id id = arrive();
-    ck_assert_uint_eq(sessions(), 1);
-    leave(id);
-
-    request.connect.local = local;
-    request.connect.local_port = 25;
-    ck_assert(ask(REQUEST_CONNECT));
-    request.connect.local_port = 587; /* known, and another */
-    id = arrive();
-    ck_assert_uint_eq(sessions(), 2);
-    request.connect.local_port = 25;
-    ck_assert(addr_parse("198.51.100.2", &request.connect.local));
-    arrive();
-    ck_assert_uint_eq(sessions(), 3);
-}
-END_TEST
-
-START_TEST(the_newest_of_a_connection_is_found)
-{
-    caps(5);
-    session_id first = arrive(), second = arrive();
-    ck_assert_uint_ne(first, second);
-    ck_assert_uint_eq(sessions(), 2);
-    ck_assert(ask(REQUEST_CONNECT));
-    ck_assert_uint_eq(answer.count, 0);
-    leave(second);
-    ck_assert(ask(REQUEST_HELO));
-    ck_assert_uint_eq(answer.count, 0);
-    leave(first);
-    ck_assert(ask(REQUEST_CONNECT));
-    ck_assert_uint_eq(answer.count, 1);
-}
-END_TEST
-
-START_TEST(remembered_for_an_hour)
-{
-    limit_block_id block = limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_CONNECTIONS, 5);
-    rules_set_term(builder, block, TERM_WINDOW, 100 * HOUR);
-    start();
-    ck_assert(ask(REQUEST_CONNECT));
-    now += ENGINE_RESERVE_NS;
-    ck_assert(ask(REQUEST_HELO));
-    now += ENGINE_REMEMBER_NS - 1;
-    ck_assert(ask(REQUEST_OTHER));
-    ck_assert_uint_eq(answer.count, 0);
-    ck_assert_uint_eq(engine_totals(engine).remembered, 1);
-    now += ENGINE_REMEMBER_NS;
-    engine_lapse(engine, now);
-    ck_assert_uint_eq(engine_totals(engine).remembered, 0);
-    ck_assert(ask(REQUEST_OTHER));
-    ck_assert_uint_eq(answer.count, 1);
-}
-END_TEST
-
-START_TEST(the_longest_silent_makes_room)
-{
-    start_with(3, 64);
-    request.hold = HOLD_NOTHING;
-    for (uint16_t port = 1; port <= 3; port++) {
-        client("192.0.2.1", port);
-        ck_assert(ask(REQUEST_HELO));
-    }
-    client("192.0.2.1", 1);
-    ck_assert(ask(REQUEST_HELO)); /* 2 is now the one that was silent longest */
-    client("192.0.2.1", 4);
-    session_id id = arrive();
-    ck_assert_uint_ne(id, 0);
-    ck_assert_uint_eq(engine_totals(engine).remembered, 2);
-    client("192.0.2.1", 1);
-    ck_assert(ask(REQUEST_HELO));
-    ck_assert_uint_eq(answer.count, 0);
-    client("192.0.2.1", 2);
-    ck_assert(ask(REQUEST_HELO));
-    ck_assert_uint_eq(answer.count, 1);
-
-    for (uint16_t port = 10; port <= 11; port++) { /* only what holds nothing goes */
-        client("192.0.2.1", port);
-        ck_assert_uint_ne(arrive(), 0);
-    }
-    client("192.0.2.1", 12);
-    ck_assert(ask(REQUEST_CONNECT));
-    assert_found("session_table_size", ACTION_UNTRACKED, 3, 3);
-    ck_assert_uint_eq(engine_totals(engine).remembered, 0);
-    ck_assert_uint_eq(engine_totals(engine).sessions, 3);
-    leave(id);
-}
-END_TEST
-
-START_TEST(what_lapses_pins_nothing)
-{
-    limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_CONNECTIONS, 50);
-    start_with(64, 8);
-    for (uint16_t port = 1; port <= 40; port++, now += ENGINE_RESERVE_NS) {
-        char address[ADDR_TEXT_SIZE];
-        snprintf(address, sizeof address, "192.0.2.%u", (unsigned)port);
-        client(address, port);
-        ck_assert(ask(REQUEST_CONNECT));
-        ck_assert_uint_eq(verdict.finding_count, 0); /* there is always a record that may go */
-        now += ENGINE_RESERVE_NS;
-        ck_assert(ask(REQUEST_HELO));
-    }
-    ck_assert_uint_eq(engine_totals(engine).untracked, 0);
-}
-END_TEST
-
-START_TEST(a_reload_keeps_who_holds_what)
-{
-    caps(9);
-    ck_assert(ask(REQUEST_CONNECT));
-    client("192.0.2.2", 1);
-    now += ENGINE_RESERVE_NS / 2;
-    ck_assert(ask(REQUEST_CONNECT));
-    now += ENGINE_RESERVE_NS / 2;
-    rules_set(builder, RULES_SERVICE, SETTING_SERVICE_SESSIONS, 9);
-    struct tally *next = begin_reload();
-    ck_assert(engine_reload_step(engine, next));
-    engine_lapse(engine, now); /* the first one lapses while it stands in both */
-    ck_assert_uint_eq(sessions(), 1);
-    finish_reload();
-    ck_assert_uint_eq(sessions(), 1);
-    rules_set(builder, RULES_SERVICE, SETTING_SERVICE_SESSIONS, 9);
-    reload();
-    ck_assert_uint_eq(sessions(), 1);
-    now += ENGINE_RESERVE_NS;
-    engine_lapse(engine, now);
-    ck_assert_uint_eq(sessions(), 0);
-    ck_assert_uint_eq(engine_totals(engine).remembered, 2);
-}
-END_TEST
-
-/* ---- what is new ---- */
+#include "request_case.h"
 
 START_TEST(a_connection_is_counted_once)
 {
@@ -429,6 +60,58 @@ START_TEST(recipients_by_their_number)
 }
 END_TEST
 
+START_TEST(recipients_come_after_data_was_rejected)
+{
+    limit_in(RULES_SERVICE, LIMIT_NUMBER_MESSAGE_RECIPIENTS, 10);
+    limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_RECIPIENTS, 25);
+    start();
+    begin_message("m1", "a@example.com");
+    ck_assert(ask_count(REQUEST_DATA, 5)); /* the MTA refuses DATA, and the client goes on */
+    ck_assert(!ask_count(REQUEST_DATA, 15));
+    assert_refused("message_recipients", 5, 10);
+    ck_assert(ask_count(REQUEST_DATA, 10));
+    ck_assert(ask_count(REQUEST_MESSAGE, 10));
+    begin_message("m2", "a@example.com");
+    ck_assert(ask_count(REQUEST_DATA, 10));
+    begin_message("m3", "a@example.com");
+    ck_assert(!ask_count(REQUEST_DATA, 6)); /* each was counted once */
+    assert_refused("client_recipients", 20, 25);
+}
+END_TEST
+
+START_TEST(a_refused_name_is_not_told)
+{
+    limit_block_id block = custom_in(RULES_SERVICE, "helos", COUNT_NETWORKS, PER_HELO, 1, HOUR);
+    const struct reply reply = {"550", "5.7.1", "No."};
+    rules_set_reply(builder, block, &reply);
+    start();
+    request.names.helo = "a.example.com";
+    ck_assert(ask(REQUEST_HELO));
+    client("198.51.100.7", 1);
+    request.names.helo = "a.example.com";
+    for (int i = 0; i < 3; i++)
+        ck_assert(!ask(i == 0 ? REQUEST_HELO : REQUEST_RCPT));
+}
+END_TEST
+
+START_TEST(many_errors_at_once_are_many)
+{
+    limit_block_id block = limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_CONNECTIONS, 10);
+    rules_set_term(builder, block, TERM_MAX_BAD, 1);
+    rules_set_reputation(builder, 24 * HOUR);
+    start();
+    begin_message("m1", "a@example.com");
+    ck_assert(ask(REQUEST_MAIL));
+    for (char name[] = "a@example.net"; name[0] < 'd'; name[0]++)
+        ck_assert(ask_recipient(name));
+    ck_assert(ask_count(REQUEST_DATA, 1));    /* two errors, */
+    ck_assert(ask_count(REQUEST_MESSAGE, 1)); /* one message: it is bad still */
+    client("192.0.2.1", 2);
+    ck_assert(!ask(REQUEST_CONNECT));
+    assert_refused("client_connections", 1, 1);
+}
+END_TEST
+
 START_TEST(errors_by_the_number_of_recipients)
 {
     limit_in(RULES_SERVICE, LIMIT_NUMBER_SESSION_ERRORS, 3);
@@ -441,7 +124,8 @@ START_TEST(errors_by_the_number_of_recipients)
     ck_assert(ask_count(REQUEST_DATA, 1)); /* two were rejected */
     begin_message("m2", "a@example.com");
     ck_assert(ask_recipient("a@example.net"));
-    ck_assert(ask_recipient("a@example.net")); /* one command asked about twice: no error can be told from it */
+    ck_assert(ask_recipient("a@example.net")); /* one command asked about twice */
+    ck_assert_uint_eq(answer.count, 0);
     ck_assert(ask_count(REQUEST_DATA, 1));
     begin_message("m3", "a@example.com");
     ck_assert(ask_recipient("a@example.net"));
@@ -542,128 +226,21 @@ START_TEST(delays_add_up)
 }
 END_TEST
 
-/* ---- what the kernel watches ---- */
-
-static struct watched_connection connection(void)
-{
-    return (struct watched_connection){request.connect.client, request.connect.local, request.connect.client_port,
-                                       request.connect.local_port, 0};
-}
-
-static void seen(uint64_t cookie)
-{
-    struct watched_connection one = connection();
-    one.cookie = cookie;
-    engine_watch_seen(engine, &one, 1, now);
-}
-
-START_TEST(a_watched_session_ends_with_its_connection)
-{
-    struct watched_session missing[4];
-    caps(2);
-    ck_assert_uint_eq(engine_watch_begin(engine).count, 0);
-    request.hold = HOLD_WATCH;
-    ck_assert(ask(REQUEST_RCPT)); /* at any stage */
-    ck_assert_uint_eq(sessions(), 1);
-    ck_assert_uint_eq(engine_watch_missing(engine, missing, 4), 0); /* it came within the round */
-    now += HOUR;
-    struct watched_ports ports = engine_watch_begin(engine);
-    ck_assert(!ports.all);
-    ck_assert_uint_eq(ports.count, 1);
-    ck_assert_uint_eq(ports.ports[0], 25);
-    seen(7);
-    ck_assert_uint_eq(engine_watch_missing(engine, missing, 4), 0);
-    engine_lapse(engine, now += HOUR);
-    ck_assert_uint_eq(sessions(), 1);
-
-    client("192.0.2.2", 5);
-    ck_assert(ask(REQUEST_CONNECT));
-    ck_assert_uint_eq(sessions(), 2);
-    engine_watch_begin(engine);
-    seen(8);
-    ck_assert_uint_eq(engine_watch_missing(engine, missing, 4), 1);
-    ck_assert_uint_eq(missing[0].connection.client_port, 1024);
-    ck_assert_uint_eq(missing[0].connection.cookie, 7);
-    ck_assert_uint_eq(engine_watch_missing(engine, missing, 0), 0);
-    leave(missing[0].id);
-    ck_assert_uint_eq(engine_watch_missing(engine, missing, 4), 0);
-    ck_assert_uint_eq(sessions(), 1);
-
-    seen(8);
-    ck_assert_uint_eq(sessions(), 1);
-    seen(0); /* it lives, and that is all that is known */
-    ck_assert_uint_eq(sessions(), 1);
-    seen(9); /* another connection in its place */
-    ck_assert_uint_eq(sessions(), 0);
-}
-END_TEST
-
-START_TEST(a_claimed_session_is_watched_no_more)
-{
-    struct watched_session missing[4];
-    caps(2);
-    request.hold = HOLD_WATCH;
-    ck_assert(ask(REQUEST_CONNECT));
-    session_id id = arrive();
-    assert_passed();
-    engine_watch_begin(engine);
-    ck_assert_uint_eq(engine_watch_missing(engine, missing, 4), 0);
-    seen(7);
-    seen(8);
-    ck_assert_uint_eq(sessions(), 1);
-    leave(id);
-}
-END_TEST
-
-START_TEST(too_many_ports_are_all_ports)
-{
-    caps(0);
-    request.hold = HOLD_WATCH;
-    for (uint16_t port = 1; port <= WATCHED_PORTS_MAX; port++) {
-        client("192.0.2.1", port);
-        request.connect.local_port = port;
-        ck_assert(ask(REQUEST_CONNECT));
-        ck_assert(!engine_watch_begin(engine).all);
-    }
-    client("192.0.2.1", 100);
-    request.connect.local_port = 100;
-    ck_assert(ask(REQUEST_CONNECT));
-    ck_assert(engine_watch_begin(engine).all);
-}
-END_TEST
-
 static Suite *test_suite(void)
 {
     Suite *suite = suite_create("requests");
-    TCase *holds = test_case(suite, "holds");
-    tcase_add_checked_fixture(holds, setup, case_teardown);
-    tcase_add_test(holds, a_reservation_is_claimed);
-    tcase_add_test(holds, a_reservation_lapses);
-    tcase_add_test(holds, who_comes_late_needs_a_slot_again);
-    tcase_add_test(holds, whom_a_dry_run_would_have_ended_takes_no_slot);
-    tcase_add_test(holds, nothing_held_nothing_judged);
-    tcase_add_test(holds, refused_or_exempt_leaves_nothing);
-    tcase_add_test(holds, a_new_connection_from_the_same_port);
-    tcase_add_test(holds, where_it_came_in_may_be_unknown);
-    tcase_add_test(holds, the_newest_of_a_connection_is_found);
-    tcase_add_test(holds, remembered_for_an_hour);
-    tcase_add_test(holds, the_longest_silent_makes_room);
-    tcase_add_test(holds, what_lapses_pins_nothing);
-    tcase_add_test(holds, a_reload_keeps_who_holds_what);
     TCase *news = test_case(suite, "news");
-    tcase_add_checked_fixture(news, setup, case_teardown);
+    tcase_add_checked_fixture(news, request_setup, case_teardown);
     tcase_add_test(news, a_connection_is_counted_once);
     tcase_add_test(news, recipients_by_their_number);
+    tcase_add_test(news, recipients_come_after_data_was_rejected);
+    tcase_add_test(news, a_refused_name_is_not_told);
+    tcase_add_test(news, many_errors_at_once_are_many);
     tcase_add_test(news, errors_by_the_number_of_recipients);
     tcase_add_test(news, a_message_sets_the_errors_back);
     tcase_add_test(news, the_score_is_handed_on_once_a_message);
     tcase_add_test(news, the_sender_alone_tells_messages_apart);
     tcase_add_test(news, a_message_gets_its_name_late);
     tcase_add_test(news, delays_add_up);
-    TCase *watch = test_case(suite, "watch");
-    tcase_add_checked_fixture(watch, setup, case_teardown);
-    tcase_add_test(watch, a_watched_session_ends_with_its_connection);
-    tcase_add_test(watch, a_claimed_session_is_watched_no_more);
-    tcase_add_test(watch, too_many_ports_are_all_ports);
     return suite;
 }
