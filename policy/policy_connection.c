@@ -246,8 +246,8 @@ static void answer_request(struct connection *connection, char *text, size_t siz
 
     const char *wrong = attributes_read(text, size, &attributes);
     if (!wrong)
-        wrong =
-            policy_answer(host->door, (enum request_hold)atomic_load(&connection->source->hold), &attributes, &answer);
+        wrong = policy_answer(host->door, &host->hosts, (enum request_hold)atomic_load(&connection->source->hold),
+                              &attributes, &answer);
     if (wrong) {
         end(connection, wrong);
         return;

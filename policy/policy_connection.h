@@ -34,6 +34,7 @@ struct connection_host {
     unsigned troubles; /* that were told in the second that began at `troubles_since` */
     int64_t troubles_since;
     uint64_t troubles_untold;
+    struct policy_hosts hosts;
     char input[READ_SIZE]; /* of the connection that is being read */
     char output[ANSWERS_SIZE + POLICY_ANSWER_SIZE];
     size_t output_length; /* 0 between callbacks */

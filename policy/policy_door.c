@@ -83,23 +83,41 @@ static struct addr local_addr(const char *text)
     return addr;
 }
 
-/* The name that Postfix has verified, and the part of it that somebody registered: its end, or "". */
-static void read_client_name(const char *name, struct connect_event *connect, char host[NAME_SIZE])
+/* Where the part of a host's name begins that somebody registered. */
+static size_t domain_of(struct policy_hosts *hosts, const char *host)
 {
-    char domain[NAME_SIZE] = "";
+    char domain[NAME_SIZE];
+    size_t length = strlen(host);
+    uint32_t hash = 2166136261u; /* FNV-1a; who makes hosts collide gains nothing but the look-up */
 
-    host[0] = '\0';
-    if (is_said(name) && strcmp(name, UNKNOWN) != 0) {
-        name_domain(name, host);
-        name_registrable(host, domain);
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char)host[i]) * 16777619u;
+    struct policy_host *known = &hosts->hosts[(hash ^ hash >> 16) % POLICY_HOSTS];
+    if (strcmp(known->name, host) == 0) /* at first every one is "", whose part is empty, too */
+        return known->domain;
+    name_registrable(host, domain);
+    size_t at = length - strlen(domain);
+    if (length < sizeof known->name) {
+        memcpy(known->name, host, length + 1);
+        known->domain = (unsigned char)at;
     }
+    return at;
+}
+
+/* The name that Postfix has verified, and the part of it that somebody registered: its end, or "". */
+static void read_client_name(struct policy_hosts *hosts, const char *name, struct connect_event *connect,
+                             char host[NAME_SIZE])
+{
+    host[0] = '\0';
+    if (is_said(name) && strcmp(name, UNKNOWN) != 0)
+        name_domain(name, host);
     connect->client_host = host;
-    connect->client_domain = host + strlen(host) - strlen(domain);
+    connect->client_domain = host + domain_of(hosts, host);
 }
 
 /* The addresses, ports and names of the connection. NULL, or what is wrong. */
-static const char *read_connection(const struct attributes *attributes, struct connect_event *connect,
-                                   char host[NAME_SIZE])
+static const char *read_connection(struct policy_hosts *hosts, const struct attributes *attributes,
+                                   struct connect_event *connect, char host[NAME_SIZE])
 {
     const char *const *value = attributes->value;
 
@@ -113,7 +131,7 @@ static const char *read_connection(const struct attributes *attributes, struct c
     connect->local = local_addr(value[ATTRIBUTE_SERVER_ADDRESS]);
     connect->partly_heard = true;
     connect->daemon_name = is_said(value[ATTRIBUTE_POLICY_CONTEXT]) ? value[ATTRIBUTE_POLICY_CONTEXT] : NULL;
-    read_client_name(value[ATTRIBUTE_CLIENT_NAME], connect, host);
+    read_client_name(hosts, value[ATTRIBUTE_CLIENT_NAME], connect, host);
     return NULL;
 }
 
@@ -158,8 +176,8 @@ static bool is_too_long(const struct attributes *attributes)
 }
 
 /* NULL, or what is wrong. */
-static const char *read_request(const struct attributes *attributes, enum request_hold hold, struct request *request,
-                                struct names *names)
+static const char *read_request(struct policy_hosts *hosts, const struct attributes *attributes, enum request_hold hold,
+                                struct request *request, struct names *names)
 {
     const char *const *value = attributes->value;
 
@@ -175,7 +193,7 @@ static const char *read_request(const struct attributes *attributes, enum reques
         return "recipient_count is no number";
     request->stage = stage_of(value[ATTRIBUTE_PROTOCOL_STATE]);
     request->hold = hold;
-    const char *wrong = read_connection(attributes, &request->connect, names->client_host);
+    const char *wrong = read_connection(hosts, attributes, &request->connect, names->client_host);
     if (!wrong)
         read_names(attributes, request, names);
     return wrong;
@@ -211,14 +229,14 @@ static void see(const struct door_params *door, struct watched_connection *conne
     pthread_mutex_unlock(door->lock);
 }
 
-const char *policy_answer(const struct door_params *door, enum request_hold hold, const struct attributes *attributes,
-                          struct policy_answer *out)
+const char *policy_answer(const struct door_params *door, struct policy_hosts *hosts, enum request_hold hold,
+                          const struct attributes *attributes, struct policy_answer *out)
 {
     struct request request = {0};
     struct names names;
     struct request_answer answer;
 
-    const char *wrong = read_request(attributes, hold, &request, &names);
+    const char *wrong = read_request(hosts, attributes, hold, &request, &names);
     if (wrong)
         return wrong;
     struct watched_connection connection = {request.connect.client, request.connect.local, request.connect.client_port,

@@ -317,10 +317,19 @@ static bool judge_over(struct judging *judging, const struct terms *terms, const
     return false;
 }
 
+/* A limit that the event may concern, and whom it counts. */
+struct concerned {
+    struct terms terms;
+    uint64_t group;
+    uint32_t key[4];
+    const uint32_t *bucket; /* of the key's record; NULL: it has none */
+};
+
 /* False when the limit refuses the event. */
-static bool judge_limit(struct judging *judging, const struct terms *terms)
+static bool judge_limit(struct judging *judging, const struct concerned *limit)
 {
     const struct event *event = judging->event;
+    const struct terms *terms = &limit->terms;
     bool counts = counts_event(event, terms->count, terms->per);
     /* The MTA has refused a rejected recipient itself: that is an error, and else only counted. */
     bool speaks = !event->rejected || terms->count == COUNT_ERRORS, judges = counts && speaks;
@@ -328,9 +337,10 @@ static bool judge_limit(struct judging *judging, const struct terms *terms)
                 (counts || limit_ban_events(terms->per) >> event->kind & 1);
     struct taking *taking = &judging->takings[judging->taking_count];
 
-    if ((!counts && !bans) || (terms->mode == MODE_MONITOR && (judging->over || judging->over_now)) ||
-        !counted_key(judging, terms, &taking->group, taking->key))
+    if ((!counts && !bans) || (terms->mode == MODE_MONITOR && (judging->over || judging->over_now)))
         return true;
+    taking->group = limit->group;
+    memcpy(taking->key, limit->key, sizeof taking->key);
     if (terms->count == COUNT_NETWORKS && judging->client.family == ADDR_NONE)
         return true;
     const struct terms_subject subject = {judging->client, subject_name(judging, terms->per), event->user,
@@ -376,22 +386,45 @@ static bool judge_limit(struct judging *judging, const struct terms *terms)
     return true;
 }
 
-bool judge_limits(struct judging *judging)
+/* Those that the event may concern. What is known of whom they count lies all over memory, and is on its way from there
+ * while the next is put together. */
+static unsigned find_concerned(const struct judging *judging, struct concerned concerned[LIMITS_MAX])
 {
+    const struct table *table = judging->engine->table;
+    unsigned count = 0;
+
     for (uint64_t rest = rules_limits_at(judging->rules, judging->event->kind); rest != 0; rest &= rest - 1) {
-        struct terms terms;
         limit_number number = (limit_number)__builtin_ctzll(rest);
         const struct limit_kind *kind = &judging->rules->limits[number];
+        struct concerned *limit = &concerned[count];
         if (judging->slots != SLOTS_TOO && (kind->count == COUNT_SESSIONS) != (judging->slots == SLOTS_ALONE))
             continue;
         /* Most of them need not be put together to see that this is not their event. */
         if (!counts_event(judging->event, kind->count, kind->per) &&
             !(limit_ban_events(kind->per) >> judging->event->kind & 1))
             continue;
-        if (rules_terms(judging->rules, judging->levels, judging->level_count, number, &terms) &&
-            !judge_limit(judging, &terms))
-            return false;
+        if (!rules_terms(judging->rules, judging->levels, judging->level_count, number, &limit->terms) ||
+            !counted_key(judging, &limit->terms, &limit->group, limit->key))
+            continue;
+        limit->bucket = kind->per == PER_SESSION || kind->per == PER_MESSAGE
+                            ? NULL
+                            : table_fetch_bucket(table, limit->group, limit->key);
+        count++;
     }
+    for (unsigned i = 0; i < count; i++)
+        if (concerned[i].bucket)
+            table_fetch_record(table, concerned[i].bucket);
+    return count;
+}
+
+bool judge_limits(struct judging *judging)
+{
+    struct concerned concerned[LIMITS_MAX];
+    unsigned count = find_concerned(judging, concerned);
+
+    for (unsigned i = 0; i < count; i++)
+        if (!judge_limit(judging, &concerned[i]))
+            return false;
     return true;
 }
 

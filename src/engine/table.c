@@ -79,6 +79,29 @@ static uint32_t find_record(const struct table *table, uint32_t link, uint64_t g
     return TABLE_NONE;
 }
 
+/* What a compiler that knows no such hint leaves out. */
+#if defined(__GNUC__)
+#define FETCH(address) __builtin_prefetch(address)
+#else
+#define FETCH(address) ((void)(address))
+#endif
+
+const uint32_t *table_fetch_bucket(const struct table *table, uint64_t group, const uint32_t key[4])
+{
+    const uint32_t *bucket = find_bucket(table, group, key);
+    FETCH(bucket);
+    return bucket;
+}
+
+void table_fetch_record(const struct table *table, const uint32_t *bucket)
+{
+    if (*bucket == 0)
+        return;
+    const char *record = (const char *)&table->records[*bucket - 1];
+    FETCH(record);
+    FETCH(record + sizeof(struct record) - 1); /* it may begin in one line of the cache and end in the next */
+}
+
 uint32_t table_find(const struct table *table, uint64_t group, const uint32_t key[4])
 {
     return find_record(table, *find_bucket(table, group, key), group, key);

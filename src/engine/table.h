@@ -61,6 +61,11 @@ void table_free(struct table **table);
 /* Bytes that table_new(room) reserves. */
 size_t table_bytes(uint32_t room);
 
+/* Have the memory fetched that table_find() will look at: first the bucket of a key, then, a while later, the record
+ * that it leads to. Without any other effect. */
+const uint32_t *table_fetch_bucket(const struct table *table, uint64_t group, const uint32_t key[4]);
+void table_fetch_record(const struct table *table, const uint32_t *bucket);
+
 /* The index of the record of that key in that group (up to TABLE_GROUP_MAX), TABLE_NONE when there is none. */
 uint32_t table_find(const struct table *table, uint64_t group, const uint32_t key[4]);
 

@@ -165,8 +165,42 @@ static void put_domain(struct writer *to, struct span domain)
     }
 }
 
+/* ---- the usual case ---- */
+
+/* A byte that stands for itself wherever it is, in lower case; 0 for others. */
+static char plain(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return (char)(c - 'A' + 'a');
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_' || c == '+' || c == '='
+               ? c
+               : '\0';
+}
+
+/* Most names are plain: then there is nothing to do but copy them. False, and nothing is said of `out`, for others:
+ * what is below has to look at them. With `at` there may be one '@' in the middle. */
+static bool copy_plain(const char *text, bool at, char out[NAME_SIZE])
+{
+    size_t size = 0;
+
+    for (; text && text[size] != '\0'; size++) {
+        char c = plain(text[size]);
+        if (c == '\0' && at && text[size] == '@' && size > 0) {
+            c = '@';
+            at = false;
+        }
+        if (c == '\0' || size == NAME_SIZE - 1)
+            return false;
+        out[size] = c;
+    }
+    out[size] = '\0';
+    return size == 0 || (out[size - 1] != '.' && out[size - 1] != '@');
+}
+
 void name_domain(const char *text, char out[NAME_SIZE])
 {
+    if (copy_plain(text, false, out))
+        return;
     struct writer to = writer_to(out, NAME_SIZE - 1);
 
     put_domain(&to, span_of(text));
@@ -262,6 +296,8 @@ static struct span without_wrapping(struct span text)
 
 void name_address(const char *text, char out[NAME_SIZE])
 {
+    if (copy_plain(text, true, out))
+        return;
     struct span address = without_wrapping(span_of(text));
     const char *at = last_at(address);
     char domain[NAME_SIZE] = "";
@@ -289,6 +325,8 @@ void name_address(const char *text, char out[NAME_SIZE])
 
 void name_user(const char *text, char out[NAME_SIZE])
 {
+    if (copy_plain(text, true, out))
+        return;
     struct writer to = writer_to(out, NAME_SIZE - 1);
 
     put_all(&to, span_of(text));

@@ -15,8 +15,8 @@ Prints five results:
      the memory and the threads that idle connections take.
 
 The binaries are tidegated and, in tests/bench, load, noop_filter, engine_bench, policy_load and dunno_server below the
-current directory, or what TIDEGATED, LOAD, NOOP, ENGINE_BENCH, POLICY_LOAD and DUNNO name. The exit status is 2 when something could not be
-measured and, with --check, 1 when a target was missed in three attempts.
+current directory, or what TIDEGATED, LOAD, NOOP, ENGINE_BENCH, POLICY_LOAD and DUNNO name. The exit status is 2 when
+something could not be measured and, with --check, 1 when a target was missed in three attempts.
 """
 
 import argparse

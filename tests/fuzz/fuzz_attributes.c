@@ -31,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct rules_builder *builder; /* made with the first engine, and never changed again */
 static struct engine *engine;         /* NULL: none is made */
-static bool asked;                    /* it has answered something */
+static struct policy_hosts hosts;
+static bool asked; /* it has answered something */
 static int64_t now;
 
 /* A block of a built-in limit, in the service. */
@@ -161,7 +162,7 @@ static void ask(enum request_hold hold, const struct attributes *attributes)
     struct policy_answer answer;
 
     memset(&answer, 0xee, sizeof answer);
-    const char *wrong = policy_answer(&door, hold, attributes, &answer);
+    const char *wrong = policy_answer(&door, &hosts, hold, attributes, &answer);
     now += SECOND;
     if (wrong) {
         REQUIRE(is_printable(wrong, strlen(wrong)));

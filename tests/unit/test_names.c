@@ -507,6 +507,29 @@ START_TEST(case_and_dots_do_not_matter)
 }
 END_TEST
 
+/* A plain name is only copied; what must not make a difference has it looked at as any other. */
+START_TEST(plain_names_are_as_others)
+{
+    static const char alphabet[] = "abcxyzABCXYZ0189.-_+=@@..";
+    struct prng prng = prng_seeded(11);
+
+    for (int i = 0; i < 200000; i++) {
+        char text[300] = "", wrapped[310], dotted[310], got[NAME_SIZE], expected[NAME_SIZE];
+        uint32_t size = prng_below(&prng, prng_below(&prng, 20) == 0 ? 290 : 30);
+        for (uint32_t j = 0; j < size; j++)
+            text[j] = alphabet[prng_below(&prng, sizeof alphabet - 1)];
+        snprintf(wrapped, sizeof wrapped, "<%s>", text);
+        name_address(text, got);
+        name_address(wrapped, expected);
+        ck_assert_msg(strcmp(got, expected) == 0, "%s: %s, not %s", text, got, expected);
+        snprintf(dotted, sizeof dotted, "%s..", text);
+        name_domain(text, got);
+        name_domain(dotted, expected);
+        ck_assert_msg(strcmp(got, expected) == 0, "%s: %s, not %s", text, got, expected);
+    }
+}
+END_TEST
+
 static Suite *test_suite(void)
 {
     Suite *suite = suite_create("names");
@@ -526,5 +549,6 @@ static Suite *test_suite(void)
     tcase_add_test(tests, any_bytes);
     tcase_add_test(tests, different_names_stay_different);
     tcase_add_test(tests, case_and_dots_do_not_matter);
+    tcase_add_test(tests, plain_names_are_as_others);
     return suite;
 }

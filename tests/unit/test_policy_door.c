@@ -5,6 +5,7 @@
 #include "check_main.h"
 #include "mail/names.h"
 #include "policy/policy_door.h"
+#include "prng.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -75,6 +76,7 @@ static const struct door_params door = {.lock = &lock, .now = clock_now, .tell =
 
 /* ---- Postfix ---- */
 
+static struct policy_hosts hosts;
 static struct policy_answer answer;
 
 static void setup(void)
@@ -95,7 +97,7 @@ static const char *ask_whole(const char *request)
     strcpy(text, request);
     const char *wrong = attributes_read(text, strlen(request), &attributes);
     ck_assert_ptr_null(wrong);
-    return policy_answer(&door, HOLD_WATCH, &attributes, &answer);
+    return policy_answer(&door, &hosts, HOLD_WATCH, &attributes, &answer);
 }
 
 /* Asks in that state, with more lines. */
@@ -305,6 +307,25 @@ START_TEST(client_names)
 }
 END_TEST
 
+/* More of them than are kept, in any order. */
+START_TEST(many_client_names)
+{
+    struct prng prng = prng_seeded(5);
+
+    for (int i = 0; i < 5000; i++) {
+        char name[NAME_SIZE], domain[NAME_SIZE];
+        uint32_t number = prng_below(&prng, 2 * POLICY_HOSTS);
+        snprintf(name, sizeof name, "h%u.%*s.%s", number, number % 5 == 0 ? 100 : 1, "x", number % 2 ? "co.uk" : "org");
+        for (char *c = name; *c; c++)
+            *c = *c == ' ' ? 'a' : *c;
+        name_registrable(name, domain);
+        ck_assert_ptr_null(ask_with("client_name", name));
+        ck_assert_str_eq(asked.connect.client_host, name);
+        ck_assert_str_eq(asked.connect.client_domain, domain);
+    }
+}
+END_TEST
+
 START_TEST(listener_names)
 {
     ck_assert_ptr_null(ask_with("policy_context", ""));
@@ -364,7 +385,7 @@ START_TEST(holds)
         const struct attributes attributes = {.value = {[ATTRIBUTE_REQUEST] = "smtpd_access_policy",
                                                         [ATTRIBUTE_PROTOCOL_STATE] = "CONNECT",
                                                         [ATTRIBUTE_CLIENT_ADDRESS] = "192.0.2.1"}};
-        ck_assert_ptr_null(policy_answer(&door, rows[i], &attributes, &answer));
+        ck_assert_ptr_null(policy_answer(&door, &hosts, rows[i], &attributes, &answer));
         ck_assert_int_eq(asked.hold, rows[i]);
     }
 }
@@ -540,6 +561,7 @@ static Suite *test_suite(void)
     tcase_add_test(requests, ports);
     tcase_add_test(requests, recipient_counts);
     tcase_add_test(requests, client_names);
+    tcase_add_test(requests, many_client_names);
     tcase_add_test(requests, listener_names);
     tcase_add_test(requests, senders);
     tcase_add_test(requests, other_names);
