@@ -9,6 +9,7 @@
  * One thread and one epoll: the generator must cost less than what it measures.
  */
 #define _POSIX_C_SOURCE 200809L
+#include "generator.h"
 #include "load_wire.h"
 
 #include <errno.h>
@@ -25,7 +26,6 @@
 
 #include <libmilter/mfdef.h>
 
-#define SECOND INT64_C(1000000000)
 #define STALL_LIMIT (30 * SECOND) /* a filter that does not answer for so long has failed */
 #define RUN_LIMIT_SECONDS 600
 #define SESSIONS_LIMIT 100000000L
@@ -90,26 +90,6 @@ static struct {
     long replies[256];
     long codes[1000];
 } run;
-
-static int64_t clock_now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * SECOND + ts.tv_nsec;
-}
-
-static void die(const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    fputs("load: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    exit(2);
-}
 
 /* ---- clients ---- */
 
@@ -400,7 +380,7 @@ static void run_turn(struct session *sessions, long count)
 
     if (ready < 0 && errno != EINTR)
         die("epoll_wait: %s", strerror(errno));
-    run.now = clock_now();
+    run.now = now_ns();
     for (int i = 0; i < ready; i++) {
         struct session *session = events[i].data.ptr;
         if (session->fd >= 0 && events[i].events & EPOLLOUT)
@@ -476,7 +456,7 @@ static void wait_for_input_end(int64_t end)
 {
     char scrap[256];
 
-    while ((run.now = clock_now()) < end) {
+    while ((run.now = now_ns()) < end) {
         struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
         int ready = poll(&input, 1, (int)((end - run.now) / 1000000 + 1));
         if (ready > 0 && read(STDIN_FILENO, scrap, sizeof scrap) <= 0)
@@ -521,35 +501,48 @@ static void usage(void)
     exit(2);
 }
 
-static long parse_number(const char *text, long lowest, long highest)
-{
-    char *end;
-
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    if (errno != 0 || *text == '\0' || *end != '\0' || value < lowest || value > highest)
-        die("%s: expected a number from %ld to %ld", text, lowest, highest);
-    return value;
-}
-
 static void parse_options(int argc, char **argv)
 {
     int option;
 
     while ((option = getopt(argc, argv, "s:c:n:t:o:mlN:p:d:S:")) != -1) {
         switch (option) {
-        case 's': options.socket = optarg; break;
-        case 'c': options.in_flight = parse_number(optarg, 1, OPEN_LIMIT); break;
-        case 'n': options.sessions = parse_number(optarg, 0, SESSIONS_LIMIT); break;
-        case 't': options.seconds = parse_number(optarg, 1, RUN_LIMIT_SECONDS); break;
-        case 'o': options.held = parse_number(optarg, 0, OPEN_LIMIT); break;
-        case 'm': options.mail = true; break;
-        case 'l': options.long_names = true; break;
-        case 'N': options.networks = parse_number(optarg, 1, 65536); break;
-        case 'p': parse_number(optarg, 1, 65535); options.daemon.port = optarg; break;
-        case 'd': options.daemon.name = optarg; break;
-        case 'S': options.seed = (uint64_t)parse_number(optarg, 0, INT32_MAX); break;
-        default: usage();
+        case 's':
+            options.socket = optarg;
+            break;
+        case 'c':
+            options.in_flight = parse_number(optarg, 1, OPEN_LIMIT);
+            break;
+        case 'n':
+            options.sessions = parse_number(optarg, 0, SESSIONS_LIMIT);
+            break;
+        case 't':
+            options.seconds = parse_number(optarg, 1, RUN_LIMIT_SECONDS);
+            break;
+        case 'o':
+            options.held = parse_number(optarg, 0, OPEN_LIMIT);
+            break;
+        case 'm':
+            options.mail = true;
+            break;
+        case 'l':
+            options.long_names = true;
+            break;
+        case 'N':
+            options.networks = parse_number(optarg, 1, 65536);
+            break;
+        case 'p':
+            parse_number(optarg, 1, 65535);
+            options.daemon.port = optarg;
+            break;
+        case 'd':
+            options.daemon.name = optarg;
+            break;
+        case 'S':
+            options.seed = (uint64_t)parse_number(optarg, 0, INT32_MAX);
+            break;
+        default:
+            usage();
         }
     }
     if (options.socket == NULL || optind != argc)
@@ -581,9 +574,9 @@ int main(int argc, char **argv)
     if (run.epoll < 0 || held == NULL || active == NULL)
         die("%s", strerror(errno));
 
-    run.now = clock_now();
+    run.now = now_ns();
     open_held(held);
-    int64_t start = run.now = clock_now();
+    int64_t start = run.now = now_ns();
     int64_t end = start + options.seconds * SECOND;
     if (options.sessions > 0) {
         run_sessions(active, end);

@@ -22,9 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "generator.h"
 #include "load_wire.h"
 
-#define SECOND INT64_C(1000000000)
 #define STALL_LIMIT_MS 30000 /* a server that answers nobody for so long has failed */
 #define RUN_LIMIT_SECONDS 600
 #define SESSIONS_LIMIT 1000000L
@@ -88,26 +88,6 @@ static struct {
     uint32_t *latency; /* nanoseconds, of each answer in the order in which they came */
     size_t answers, prepended;
 } run;
-
-static int64_t clock_now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * SECOND + ts.tv_nsec;
-}
-
-static void die(const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    fputs("policy_load: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    exit(2);
-}
 
 static void fail(const char *what)
 {
@@ -259,7 +239,7 @@ static void open_connection(struct connection *connection)
 static void run_sessions(struct connection *connections)
 {
     long busy = 0;
-    int64_t now = clock_now();
+    int64_t now = now_ns();
 
     for (long i = 0; i < options.connections; i++) {
         if (!take_session(&connections[i], now))
@@ -279,7 +259,7 @@ static void run_sessions(struct connection *connections)
             struct connection *connection = events[i].data.ptr;
             if (!read_answer(connection))
                 continue;
-            now = clock_now();
+            now = now_ns();
             run.latency[run.answers++] = (uint32_t)(now - connection->asked);
             if (connection->next == connection->end && !take_session(connection, now)) {
                 busy--;
@@ -312,7 +292,7 @@ static void wait_for_input_end(void)
     char scrap[256];
     int64_t now;
 
-    while ((now = clock_now()) < run.end) {
+    while ((now = now_ns()) < run.end) {
         struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
         int ready = poll(&input, 1, (int)((run.end - now) / 1000000 + 1));
         if (ready > 0 && read(STDIN_FILENO, scrap, sizeof scrap) <= 0)
@@ -355,17 +335,6 @@ static void usage(void)
         "Ends with 0 when every answer was DUNNO or PREPEND, with 1 when one was not, with 2 when it could not run.\n",
         stderr);
     exit(2);
-}
-
-static long parse_number(const char *text, long lowest, long highest)
-{
-    char *end;
-
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    if (errno != 0 || *text == '\0' || *end != '\0' || value < lowest || value > highest)
-        die("%s: expected a number from %ld to %ld", text, lowest, highest);
-    return value;
 }
 
 static void parse_options(int argc, char **argv)
@@ -422,7 +391,7 @@ int main(int argc, char **argv)
     write_requests();
 
     if (options.idle > 0) {
-        run.end = clock_now() + options.seconds * SECOND;
+        run.end = now_ns() + options.seconds * SECOND;
         hold_idle(connections);
         printf("event=holding connections=%ld\n", options.idle);
         fflush(stdout);
@@ -430,10 +399,10 @@ int main(int argc, char **argv)
     } else {
         for (long i = 0; i < count; i++)
             open_connection(&connections[i]);
-        int64_t start = clock_now();
+        int64_t start = now_ns();
         run.end = start + options.seconds * SECOND;
         run_sessions(connections);
-        print_result(clock_now() - start);
+        print_result(now_ns() - start);
     }
     for (long i = 0; i < count; i++)
         close(connections[i].fd);

@@ -59,6 +59,17 @@ class Race:
         except threading.BrokenBarrierError:
             raise AssertionError(f"the race broke: {self.failures[:3]}") from None
 
+    def rounds(self, daemon, count, judge):
+        """So many rounds, each from the beginning."""
+        try:
+            for _ in range(count):
+                self.round(judge)
+                wait_until(daemon.is_empty, "the round's slots are given back")
+                Client.opened.clear()
+        finally:
+            self.stop()
+        assert not self.failures
+
     def stop(self):
         self.going_on = False
         try:
@@ -87,14 +98,7 @@ def test_race_for_the_slots(mta, gate, rounds):
         rounds //= 4
     daemon = gate(f"service_sessions = {SLOTS}\nrefuse_pending = 50")
     race = Race(mta.port, 50)
-    try:
-        for _ in range(rounds):
-            race.round(exactly_ten_in)
-            wait_until(daemon.is_empty, "the round's slots are given back")
-            Client.opened.clear()
-    finally:
-        race.stop()
-    assert not race.failures
+    race.rounds(daemon, rounds, exactly_ten_in)
 
 
 def test_race_of_one_client_within_a_scope(mta, gate):
@@ -105,14 +109,7 @@ def test_race_of_one_client_within_a_scope(mta, gate):
         client_ipv4_prefix = 24
         limit client_sessions {{ max = 10 }}""")
     race = Race(mta.port, 30)
-    try:
-        for _ in range(20):
-            race.round(exactly_ten_in)
-            wait_until(daemon.is_empty, "the round's slots are given back")
-            Client.opened.clear()
-    finally:
-        race.stop()
-    assert not race.failures
+    race.rounds(daemon, 20, exactly_ten_in)
 
 
 def processes_held(mta, port):

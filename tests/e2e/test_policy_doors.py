@@ -181,14 +181,7 @@ def test_race_for_the_slots(postfix, doors, sessions):
     rounds = 200 if sessions == "milter" else 40
     daemon = doors(f"service_sessions = {SLOTS}", sessions=sessions)
     race = DoorRace(postfix.ports["doors"])
-    try:
-        for _ in range(rounds):
-            race.round(judge)
-            wait_until(daemon.is_empty, "the round's slots are given back")
-            Client.opened.clear()
-    finally:
-        race.stop()
-    assert not race.failures
+    race.rounds(daemon, rounds, judge)
 
 
 def test_race_with_a_restriction_behind(postfix, doors):

@@ -222,11 +222,4 @@ def test_race_for_the_slots(postfix, watched):
     """50 clients for 10 slots, without a filter."""
     daemon = watched("service_sessions = 10")
     race = DoorRace(postfix.ports["policy"])
-    try:
-        for _ in range(5):
-            race.round(judge)
-            wait_until(daemon.is_empty, "the round's slots are given back")
-            Client.opened.clear()
-    finally:
-        race.stop()
-    assert not race.failures
+    race.rounds(daemon, 5, judge)

@@ -92,4 +92,16 @@ static inline int64_t term_of(const struct chain *chain, const char *name, enum 
     return terms.value[term];
 }
 
+/* The dump of what is loaded; the caller frees it. */
+static inline char *dump_text(void)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    ck_assert_ptr_nonnull(stream);
+    ck_assert(config_dump(config, stream));
+    ck_assert_int_eq(fclose(stream), 0);
+    return text;
+}
+
 #endif

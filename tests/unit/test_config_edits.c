@@ -110,18 +110,6 @@ static void mutate(struct prng *prng, char *text, size_t *size)
     }
 }
 
-/* The dump of what is loaded; the caller frees it. */
-static char *dump_text(void)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&text, &size);
-    ck_assert_ptr_nonnull(stream);
-    ck_assert(config_dump(config, stream));
-    ck_assert_int_eq(fclose(stream), 0);
-    return text;
-}
-
 START_TEST(whatever_is_changed_is_taken_or_refused_with_its_line)
 {
     enum { ROUNDS = 20000 };

@@ -273,17 +273,6 @@ END_TEST
 
 /* ---- dumps and reloads ---- */
 
-static char *dump_text(void)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&text, &size);
-    ck_assert_ptr_nonnull(stream);
-    ck_assert(config_dump(config, stream));
-    ck_assert_int_eq(fclose(stream), 0);
-    return text;
-}
-
 START_TEST(a_dump_has_what_holds_and_loads_again)
 {
     static const char expected[] = "milter {\n"

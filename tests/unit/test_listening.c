@@ -5,10 +5,10 @@
  */
 #include "check_main.h"
 #include "daemon/listening.h"
+#include "directory_case.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -20,33 +20,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char directory[64], path[100];
+static char path[100];
 static char error[PROCESS_ERROR_SIZE];
 static char text[200]; /* of the socket */
-
-static int remove_entry(const char *name, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(name);
-}
-
-/* Unchecked fixtures run in the process that outlives a failed test. */
-static void make_directory(void)
-{
-    const char *base = getenv("TMPDIR");
-    if (!base || strlen(base) > 40)
-        base = "/tmp";
-    snprintf(directory, sizeof directory, "%s/unit.XXXXXX", base);
-    if (!mkdtemp(directory))
-        abort();
-}
-
-static void remove_directory(void)
-{
-    nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-}
 
 static struct socket_config without_options(void)
 {
