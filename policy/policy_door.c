@@ -217,18 +217,6 @@ static void write_answer(const struct request_answer *answer, enum request_stage
     out->delay_ns = answer->delay_ns > 0 ? answer->delay_ns : 0;
 }
 
-/* The kernel is to watch a connection that it was not asked about yet. */
-static void see(const struct door_params *door, struct watched_connection *connection)
-{
-    connection->cookie = door->cookie ? door->cookie(connection) : 0;
-    if (connection->cookie == 0)
-        return;
-    int64_t now = door->now();
-    pthread_mutex_lock(door->lock);
-    engine_watch_seen(door->engine, connection, 1, now);
-    pthread_mutex_unlock(door->lock);
-}
-
 const char *policy_answer(const struct door_params *door, struct policy_hosts *hosts, enum request_hold hold,
                           const struct attributes *attributes, struct policy_answer *out)
 {
@@ -239,16 +227,16 @@ const char *policy_answer(const struct door_params *door, struct policy_hosts *h
     const char *wrong = read_request(hosts, attributes, hold, &request, &names);
     if (wrong)
         return wrong;
-    struct watched_connection connection = {request.connect.client, request.connect.local, request.connect.client_port,
-                                            request.connect.local_port, 0};
-    if (request.stage == REQUEST_CONNECT && door->cookie)
-        request.cookie = connection.cookie = door->cookie(&connection);
+    /* Elsewhere a question for each command would cost too much. */
+    if (door->cookie && (request.stage == REQUEST_CONNECT || hold == HOLD_WATCH)) {
+        const struct watched_connection connection = {request.connect.client, request.connect.local,
+                                                      request.connect.client_port, request.connect.local_port, 0};
+        request.cookie = door->cookie(&connection);
+    }
     int64_t now = door->now();
     pthread_mutex_lock(door->lock);
     engine_request(door->engine, &request, now, &answer);
     pthread_mutex_unlock(door->lock);
-    if (answer.watch_began && connection.cookie == 0)
-        see(door, &connection);
     for (unsigned i = 0; i < answer.count; i++)
         if (answer.verdicts[i].finding_count > 0)
             door->tell(&answer.verdicts[i], &request.connect.client);

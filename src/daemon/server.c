@@ -330,8 +330,8 @@ static void on_watch(evutil_socket_t descriptor, short what, void *data)
             "the kernel does not tell which connections live: slots of sessions that it is asked about stay taken");
     if (session_watch_blind(server.watch))
         log_event(LOG_WARNING, "policy_sessions",
-                  "the kernel knows none of the connections that policy requests name, so sessions = kernel frees "
-                  "their slots at once: it is for a mail server on this host");
+                  "the kernel does not know most of the connections that policy requests name, and their slots are "
+                  "free at once: sessions = kernel is for a mail server on this host, without a proxy before it");
 }
 
 /* Where no filter is used a reservation is in nobody's interest. */

@@ -18,7 +18,7 @@
 
 struct session_watch {
     struct kernel_sockets *kernel;
-    uint64_t unknown; /* sessions whose connection the kernel never knew */
+    uint64_t known, unknown; /* sessions that have ended and whose connection the kernel knew, or never knew */
     bool told;
 };
 
@@ -62,7 +62,7 @@ static void end(struct session_watch *watch, const struct round *round, const st
     pthread_mutex_lock(round->params->lock);
     bool ended = engine_watch_end(round->params->engine, session->id, round->now);
     pthread_mutex_unlock(round->params->lock);
-    watch->unknown += ended && session->connection.cookie == 0;
+    *(session->connection.cookie != 0 ? &watch->known : &watch->unknown) += ended;
 }
 
 /* Asks for one session that no dump has shown. False when the kernel gives no answer: the session is spared. */
@@ -126,7 +126,7 @@ bool session_watch_run(struct session_watch *watch, const struct session_watch_p
 
 bool session_watch_blind(struct session_watch *watch)
 {
-    bool blind = !watch->told && watch->unknown >= SESSION_WATCH_BLIND;
+    bool blind = !watch->told && watch->unknown >= SESSION_WATCH_BLIND && watch->unknown > watch->known;
 
     watch->told = watch->told || blind;
     return blind;

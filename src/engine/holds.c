@@ -118,15 +118,16 @@ void engine_watch_seen(struct engine *engine, const struct watched_connection *c
         if (!session)
             continue;
         uint32_t number = session_number(engine, session);
-        bool another = session->cookie != 0 && connection->cookie != 0 && session->cookie != connection->cookie;
-        if (another && !session->told.asked) {
+        /* What came, or was seen, since the round began is not contradicted by it: a dump takes its time, and may tell
+         * of a connection that has been replaced meanwhile. */
+        if (session->round == engine->round)
+            continue;
+        if (session->cookie != 0 && connection->cookie != 0 && session->cookie != connection->cookie) {
             engine_close(engine, session_handle(engine, number), now);
             continue;
         }
-        /* Who was asked about since is the new one. */
         if (connection->cookie != 0)
             session->cookie = connection->cookie;
-        session->told.asked = false;
         session_hold(engine, number, HELD_WATCHED);
     }
 }

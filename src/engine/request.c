@@ -50,13 +50,15 @@ static void conclude(struct request_answer *answer)
         answer->delay_ns = verdict->delay_ns;
 }
 
-/* Whether a connect is that of another connection than the session's, from the same port. */
+/* Whether the request is about another connection than the session's, from the same port. */
 static bool is_another(const struct engine *engine, const struct session *session, const struct request *request)
 {
     const struct told *told = &session->told;
 
     if (told->cookie != 0 && request->cookie != 0)
         return told->cookie != request->cookie;
+    if (request->stage != REQUEST_CONNECT)
+        return false;
     return told->past_connect || engine->now - told->connected >= ENGINE_CONNECT_NS;
 }
 
@@ -69,11 +71,15 @@ static struct session *session_of_request(struct engine *engine, const struct re
 
     if (session && session->hold == HELD_BY_DOOR)
         return NULL;
-    if (session && request->stage == REQUEST_CONNECT && is_another(engine, session, request)) {
+    if (session && is_another(engine, session, request)) {
         engine_close(engine, session_handle(engine, session_number(engine, session)), now);
         session = NULL;
     }
     if (session) {
+        if (session->told.cookie == 0)
+            session->told.cookie = request->cookie;
+        if (session->cookie == 0)
+            session->cookie = request->cookie;
         if (session->hold == HELD_NOTHING)
             session_hold(engine, session_number(engine, session), HELD_NOTHING);
         return session;
@@ -86,8 +92,7 @@ static struct session *session_of_request(struct engine *engine, const struct re
         return NULL;
     session->cookie = session->told.cookie = request->cookie;
     session->told.connected = engine->now;
-    answer->watch_began = coming.hold == HELD_WATCHED;
-    if (answer->watch_began)
+    if (coming.hold == HELD_WATCHED)
         watch_port(engine, connection.local_port);
     return session;
 }
@@ -213,14 +218,12 @@ void engine_request(struct engine *engine, const struct request *request, int64_
 {
     answer->kind = VERDICT_CONTINUE;
     answer->delay_ns = 0;
-    answer->watch_began = false;
     answer->count = 0;
     answer->score[0] = '\0';
     engine_lapse(engine, now);
     struct session *session = session_of_request(engine, request, now, answer);
     if (!session)
         return;
-    session->told.asked = true;
     session->told.past_connect = session->told.past_connect || request->stage != REQUEST_CONNECT;
     if (tell_all(engine, session, request, now, answer) && !session->told.scored &&
         (request->stage == REQUEST_DATA || request->stage == REQUEST_MESSAGE))

@@ -55,7 +55,7 @@ struct request {
     struct event names;
     /* Names the message (the attribute instance); NULL or "": it has no name yet. */
     const char *message;
-    /* REQUEST_CONNECT: the kernel's name for the connection, which no other with the same addresses has; 0: unknown. */
+    /* The kernel's name for the connection, which no other with the same addresses has; 0: unknown. */
     uint64_t cookie;
     uint32_t recipient_count; /* REQUEST_DATA, REQUEST_MESSAGE: recipients that the MTA has accepted; 0: not said */
 };
@@ -66,7 +66,6 @@ struct request_answer {
     /* VERDICT_REFUSE: the last of the verdicts says what; everything after it went unheard. */
     enum verdict_kind kind;
     int64_t delay_ns; /* the longest of all verdicts */
-    bool watch_began; /* the request brought in a session that is watched from here on */
     unsigned count;
     struct verdict verdicts[REQUEST_VERDICTS];
     char score[SCORE_TEXT_SIZE]; /* the value of the score's header for this message, once a message; or "" */
@@ -77,11 +76,11 @@ struct request_answer {
  *
  *  1. The session, found by its connection. A session that the other door holds (engine_connect()), let in or refused,
  *     is left alone: that door hears and answers everything, so the request continues without a verdict. One that is
- *     not known is judged as engine_connect() does, and counted, but for `hold`. So is, at REQUEST_CONNECT, another
- *     connection from the same port, which ends the session of the old one: one with another cookie than that whose
- *     connect was asked about first, or, where either's is unknown, when requests have gone past the old one's connect
- *     or that was first asked about ENGINE_CONNECT_NS ago or longer. Refused, exempt or out of records it leaves no
- *     record: the next request is judged as the first.
+ *     not known is judged as engine_connect() does, and counted, but for `hold`. So is another connection from the
+ *     same port, which ends the session of the old one: one with another cookie than was told first, or, where either
+ *     is unknown, at REQUEST_CONNECT, when requests have gone past the old one's connect or that was first asked about
+ *     ENGINE_CONNECT_NS ago or longer. Refused, exempt or out of records it leaves no record: the next request is
+ *     judged as the first.
  *  2. EVENT_HELO, when names.helo is not NULL, nor empty before the HELO stage, and differs from the last one told (a
  *     refused one counts as not told).
  *  3. From REQUEST_MAIL to REQUEST_MESSAGE: EVENT_MAIL, when it is about another message than the last one told of (a
@@ -128,7 +127,7 @@ struct watched_ports {
 struct watched_ports engine_watch_begin(struct engine *engine);
 
 /* These live; at most ENGINE_BATCH a call. A session whose connection was seen before, with another cookie, is that of
- * the old connection, and ends; but where it was asked about since, it is the new connection's. */
+ * an old connection, and ends. Sessions that came in, or were seen, since the round began are passed over. */
 void engine_watch_seen(struct engine *engine, const struct watched_connection *connections, size_t count, int64_t now);
 
 struct watched_session {

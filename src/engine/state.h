@@ -28,11 +28,10 @@ enum session_hold {
 /* What a door that only asks has said of the session before. */
 struct told {
     uint64_t helo, message, sender, recipient; /* hashes of the last ones; 0: none, of a message: one without a name */
-    uint64_t cookie;                           /* of the connection whose connect was asked about; 0: unknown */
+    uint64_t cookie;                           /* of its connection, as first told; 0: unknown */
     int64_t connected;                         /* when that was asked first */
     uint32_t recipients; /* of this message: so many were admitted, one by one or by their number */
     bool past_connect;
-    bool asked;  /* since its connection was last seen */
     bool scored; /* the message's score was handed on */
 };
 

@@ -65,7 +65,6 @@ struct model_asked {
     uint64_t order;                         /* of the last request, among all */
     uint64_t round, sight;                  /* of when it was last seen, or came; sights are numbered */
     uint64_t cookie, first_cookie;          /* as last seen; as said by the connect that was counted */
-    bool since_seen;                        /* something was asked since it was last seen */
 };
 
 struct model_session {
@@ -132,8 +131,7 @@ struct model_met {
     uint64_t maxima[4], of_keys[4]; /* that were asked for, by TERM_MAX and the three that follow */
     uint64_t excepted, spared, known_networks, off;
     uint64_t left_alone, renewed, claims, late_claims, late_refused, lapses, forgotten, made_way, cookies;
-    uint64_t untracked, topped_up, rejected, twice, repeated_connects, adopted, never_seen, named_late, scores,
-        scored_before;
+    uint64_t untracked, topped_up, rejected, twice, repeated_connects, never_seen, named_late, scores, scored_before;
 };
 extern struct model_met model_met;
 

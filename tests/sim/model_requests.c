@@ -285,7 +285,6 @@ static struct model_session *come_in(struct asking *asking, const struct plain_f
     session->told.round = model->round;
     session->told.sight = ++model->sights;
     session->told.cookie = session->told.first_cookie = asking->request->cookie;
-    asking->answer->watch_began = coming.hold == HOLD_WATCH;
     if (coming.hold == HOLD_WATCH)
         watch_port(model, facts->port);
     return session;
@@ -304,10 +303,11 @@ bool model_request(struct model *model, const struct request *request, const str
         model_met.left_alone++;
         return false;
     }
-    if (session && request->stage == REQUEST_CONNECT &&
+    if (session &&
         (session->told.first_cookie && request->cookie
              ? session->told.first_cookie != request->cookie
-             : session->told.past_connect || model->now - session->told.reserved >= ENGINE_CONNECT_NS)) {
+             : request->stage == REQUEST_CONNECT &&
+                   (session->told.past_connect || model->now - session->told.reserved >= ENGINE_CONNECT_NS))) {
         model_close(model, session, now);
         session = NULL;
         model_met.renewed++;
@@ -319,7 +319,10 @@ bool model_request(struct model *model, const struct request *request, const str
         if (!session)
             return true;
     }
-    session->told.since_seen = true;
+    if (!session->told.first_cookie)
+        session->told.first_cookie = request->cookie;
+    if (!session->told.cookie)
+        session->told.cookie = request->cookie;
     hear_of(model, session);
     session->told.past_connect = session->told.past_connect || request->stage != REQUEST_CONNECT;
     asking.session = session;
@@ -360,17 +363,13 @@ void model_watch_seen(struct model *model, const struct plain_facts *facts, uint
         if (is_watched(one) && same_connection(&one->facts, facts) && (!session || one->number > session->number))
             session = one;
     }
-    if (!session)
+    if (!session || session->told.round == model->round)
         return;
     if (cookie != 0 && session->told.cookie != 0 && cookie != session->told.cookie) {
-        if (!session->told.since_seen) {
-            model_close(model, session, now);
-            model_met.cookies++;
-            return;
-        }
-        model_met.adopted++;
+        model_close(model, session, now);
+        model_met.cookies++;
+        return;
     }
-    session->told.since_seen = false;
     if (cookie != 0)
         session->told.cookie = cookie;
     session->told.round = model->round;

@@ -368,7 +368,6 @@ void check_coverage(void)
         {"recipients topped up", model_met.topped_up},
         {"recipients rejected", model_met.rejected},
         {"recipients asked about twice", model_met.twice},
-        {"watched sessions of a new connection", model_met.adopted},
         {"watched sessions never seen", model_met.never_seen},
         {"scores of messages", model_met.scores},
         {"scores once a message", model_met.scored_before},
