@@ -393,7 +393,7 @@ START_TEST(memory_follows_the_configuration)
     ck_assert_uint_gt(small.per_rules, rules_bytes(rules));
     size_t a_session = (large.sessions - small.sessions) / 100000;
     ck_assert_uint_ge(a_session, 2 * sizeof(struct addr));
-    ck_assert_uint_le(a_session, 256);
+    ck_assert_uint_le(a_session, 288);
     ck_assert_uint_eq(large.table, small.table);
     ck_assert_uint_le(largest.table, (size_t)ENGINE_TABLE_MAX * 96 + 4096); /* the promise of 96 bytes a key */
     ck_assert_uint_gt(largest.table, (size_t)ENGINE_TABLE_MAX * 64);
