@@ -125,7 +125,6 @@ void report_totals(const struct engine_totals *totals)
     log_text(&line, "event", "counters");
     log_number(&line, "sessions", totals->sessions);
     log_number(&line, "pending", totals->pending);
-    log_number(&line, "remembered", totals->remembered);
     log_number(&line, "clients", totals->clients);
     log_number(&line, "crossings", totals->crossings);
     log_number(&line, "session_table_size", totals->session_records);
@@ -133,6 +132,7 @@ void report_totals(const struct engine_totals *totals)
     log_number(&line, "table_size", totals->table_records);
     log_number(&line, "evicted", totals->evicted);
     log_number(&line, "untracked", totals->untracked);
+    log_number(&line, "remembered", totals->remembered);
     log_send(&line, LOG_INFO);
 }
 
