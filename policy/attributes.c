@@ -61,7 +61,7 @@ size_t attributes_whole(const char *data, size_t size, size_t from)
 
 const char *attributes_read(char *text, size_t size, struct attributes *out)
 {
-    *out = (struct attributes){0};
+    *out = (struct attributes){.size = size};
     if (size <= 1)
         return "no attribute";
     if (memchr(text, '\0', size))

@@ -34,6 +34,7 @@ enum attribute {
 #define ATTRIBUTES_COUNT_MAX 256
 
 struct attributes {
+    size_t size;                        /* bytes of the whole request */
     const char *value[ATTRIBUTE_COUNT]; /* into the text; NULL: not given. Given twice, the last one holds */
 };
 

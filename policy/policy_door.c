@@ -169,7 +169,7 @@ static void read_names(const struct attributes *attributes, struct request *requ
 
 static bool is_too_long(const struct attributes *attributes)
 {
-    for (unsigned i = 0; i < ATTRIBUTE_COUNT; i++)
+    for (unsigned i = 0; i < ATTRIBUTE_COUNT && attributes->size > VALUE_MAX; i++)
         if (attributes->value[i] && strnlen(attributes->value[i], VALUE_MAX + 1) > VALUE_MAX)
             return true;
     return false;

@@ -41,6 +41,10 @@
 /* When so many reservations have lapsed and none was claimed, that is told. */
 #define LAPSED_ALL 100
 
+/* When the kernel has not known so many connections one after the other, it is asked about one in so many. */
+#define STRANGERS_MANY 1000
+#define STRANGERS_ASKED 64
+
 /* When so many rounds of the watch have failed, that is told. */
 #define WATCH_FAILURES 10
 
@@ -64,7 +68,8 @@ static struct server {
     bool idle_refuses_told, lapsed_told;
     struct policy_thread *policy;   /* NULL: no policy door */
     struct session_watch *watch;    /* NULL: no session is held by the kernel's word */
-    struct kernel_sockets *cookies; /* the policy thread's way to ask the kernel */
+    struct kernel_sockets *cookies; /* the policy thread's way to ask the kernel, */
+    uint64_t strangers;             /* and how many connections one after the other it did not know */
     unsigned watch_failures;        /* rounds in which the kernel did not answer, one after the other */
     struct config *config;
     char *path;
@@ -449,16 +454,21 @@ static unsigned share_descriptors(const struct config *config, uint64_t wanted, 
     return share > 0 || policy == 0 ? (unsigned)share : 1;
 }
 
-/* For the policy door. */
+/* For the policy door, in its thread. A kernel that has known none of many connections, as the MTA is on another host,
+ * is seldom asked until it knows one. */
 static uint64_t cookie_of(const struct watched_connection *connection)
 {
     const struct connection question = {connection->local, connection->client, connection->local_port,
                                         connection->client_port};
     uint64_t cookie = 0;
 
-    if (server.cookies && kernel_socket_alive(server.cookies, &question, &cookie) != KERNEL_FOUND)
-        cookie = 0;
-    return cookie;
+    bool asks = server.cookies && (server.strangers < STRANGERS_MANY || server.strangers % STRANGERS_ASKED == 0);
+    if (asks && kernel_socket_alive(server.cookies, &question, &cookie) == KERNEL_FOUND) {
+        server.strangers = 0;
+        return cookie;
+    }
+    server.strangers++;
+    return 0;
 }
 
 /* Opens what the MTA connects to. */

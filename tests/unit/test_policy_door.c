@@ -90,7 +90,7 @@ static void setup(void)
 /* Asks a whole request, line ends and all. Returns what is wrong with it, or NULL. */
 static const char *ask_whole(const char *request)
 {
-    char text[4096];
+    char text[8192];
     struct attributes attributes;
 
     ck_assert_uint_lt(strlen(request), sizeof text);
@@ -322,6 +322,25 @@ START_TEST(many_client_names)
         ck_assert_ptr_null(ask_with("client_name", name));
         ck_assert_str_eq(asked.connect.client_host, name);
         ck_assert_str_eq(asked.connect.client_domain, domain);
+    }
+}
+END_TEST
+
+START_TEST(values_that_are_too_long)
+{
+    char request[8000];
+    int length = snprintf(request, sizeof request,
+                          "request=smtpd_access_policy\nprotocol_state=MAIL\n"
+                          "client_address=192.0.2.1\nsender=");
+
+    for (int size = 4096; size <= 4097; size++) {
+        memset(request + length, 'a', (size_t)size);
+        strcpy(request + length + size, "\n\n");
+        const char *wrong = ask_whole(request);
+        if (size == 4096)
+            ck_assert_ptr_null(wrong);
+        else
+            ck_assert_str_eq(wrong, "a value is too long");
     }
 }
 END_TEST
@@ -562,6 +581,7 @@ static Suite *test_suite(void)
     tcase_add_test(requests, recipient_counts);
     tcase_add_test(requests, client_names);
     tcase_add_test(requests, many_client_names);
+    tcase_add_test(requests, values_that_are_too_long);
     tcase_add_test(requests, listener_names);
     tcase_add_test(requests, senders);
     tcase_add_test(requests, other_names);
