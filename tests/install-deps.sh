@@ -7,7 +7,9 @@
 set -eu
 
 packages="gcc clang libclang-rt-14-dev make xz-utils autoconf automake pkg-config patch
-    libmilter-dev libevent-dev libconfuse-dev libidn2-dev libpsl-dev check libsubunit-dev
+    libmilter-dev libevent-dev libjansson-dev libcurl4-openssl-dev libcap-ng-dev libsystemd-dev libconfuse-dev
+    libidn2-dev libpsl-dev check libsubunit-dev chromium chromium-driver python3-selenium prometheus mandoc systemd
+    curl bash-completion
     libdb5.3 libldap-2.5-0 libnsl2 libsasl2-2 libssl3 libwrap0
     postfix miltertest m4 iproute2 procps util-linux libc-bin hostname python3 python3-pytest"
 

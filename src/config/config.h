@@ -31,6 +31,7 @@ struct config {
     struct socket_config milter;
     struct socket_config *policies; /* in the order of socket_compare(); NULL without a policy section */
     size_t policy_count;
+    struct socket_config http, control; /* `socket` NULL: there is no such section, and no such socket */
     char *pid_file;
     uint32_t session_table_size; /* records, 1 to ENGINE_SESSIONS_MAX */
     uint32_t table_size;         /* records, 1 to ENGINE_TABLE_MAX */

@@ -41,7 +41,9 @@ static void add(struct config_messages *messages, enum message_severity severity
     if (message == NULL)
         return;
 
-    if (line > 0)
+    if (file == NULL)
+        length = 0;
+    else if (line > 0)
         length = snprintf(text, sizeof text, "%s:%u: ", file, line);
     else
         length = snprintf(text, sizeof text, "%s: ", file);

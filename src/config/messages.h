@@ -34,7 +34,8 @@ struct config_messages {
 #define MESSAGE_FORMAT(string, first)
 #endif
 
-/* Adds an error, or a warning, about line `line` of `file`; line 0 means the file as a whole. A text that finds no room
+/* Adds an error, or a warning, about line `line` of `file`; line 0 means the file as a whole; without a `file` the
+ * text names it itself. A text that finds no room
  * is counted only, but an error takes the place of the last warning. Control characters come out as '?'. */
 void messages_error(struct config_messages *messages, const char *file, unsigned line, const char *format, ...)
     MESSAGE_FORMAT(4, 5);

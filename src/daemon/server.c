@@ -15,8 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "daemon/control.h"
+#include "daemon/history.h"
+#include "daemon/http_service.h"
 #include "daemon/idle_watch.h"
 #include "daemon/kernel_sockets.h"
 #include "daemon/listening.h"
@@ -64,7 +68,11 @@ static struct server {
     pthread_mutex_t lock; /* of the engine */
     struct door_params door;
     struct waiting_room *waiting;
-    struct idle_watch *idle; /* NULL: the kernel cannot be asked */
+    struct latency latency;
+    struct history *history; /* NULL: nobody could look at it */
+    struct control control;
+    struct http_service *http; /* NULL: no HTTP service */
+    struct idle_watch *idle;   /* NULL: the kernel cannot be asked */
     bool idle_refuses_told, lapsed_told;
     struct policy_thread *policy;   /* NULL: no policy door */
     struct session_watch *watch;    /* NULL: no session is held by the kernel's word */
@@ -170,6 +178,7 @@ static void tell_verdict(const struct verdict *verdict, const struct addr *clien
 {
     bool every = atomic_load(&server.log_refusals);
 
+    http_service_tell(server.http, verdict, client);
     for (unsigned i = 0; i < verdict->finding_count && !atomic_load(&server.stopped); i++)
         if (every || verdict->findings[i].crossing)
             report_finding(&verdict->findings[i], client);
@@ -213,6 +222,15 @@ static void apply_settings(const struct config *config)
     check_idle_action(config);
 }
 
+/* Seconds since 1970. */
+static double wall_now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_REALTIME, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
 static void swap_rules(struct tally *next)
 {
     bool done;
@@ -227,18 +245,17 @@ static void swap_rules(struct tally *next)
     engine_retired_free(&next);
 }
 
-static void reload(void)
+/* False, and the rules stay as they were, when the file is no good; `messages` has what there is to say. */
+static bool reload(struct config_messages *messages)
 {
-    struct config_messages messages = {.count = 0};
     struct config *next = NULL;
     struct tally *tally = NULL;
     struct rules_needs needs;
     char text[MESSAGE_SIZE];
-    bool loaded = config_load(server.path, &next, &messages);
+    bool loaded = config_load(server.path, &next, messages);
 
-    report_messages(&messages);
     if (loaded && (config_needs_restart(server.config, next, text) || !prepare_watch(next, text))) {
-        log_event(LOG_ERR, "config_error", text);
+        messages_error(messages, NULL, 0, "%s", text);
         loaded = false;
     }
     if (loaded) {
@@ -247,25 +264,35 @@ static void reload(void)
         tally = engine_reload_begin(server.engine, &rules);
         if (!tally) {
             rules_free(&rules);
-            log_event(LOG_ERR, "config_error", "not enough memory for the counters of the new rules");
+            messages_error(messages, server.path, 0, "not enough memory for the counters of the new rules");
             loaded = false;
         }
     }
+    report_messages(messages);
     if (loaded) {
         driver_set_needs(&needs);
         swap_rules(tally);
         apply_settings(next);
         config_trim(next);
         config_free(&server.config);
-        server.config = next;
+        server.control.config = server.config = next;
+        server.control.reloaded = wall_now();
         next = NULL;
         log_event(LOG_NOTICE, "reloaded", server.path);
     } else {
         log_event(LOG_ERR, "reload_failed", "the rules stay as they were");
     }
     config_free(&next);
-    messages_clear(&messages);
     process_release_memory();
+    return loaded;
+}
+
+static void reload_by_signal(void)
+{
+    struct config_messages messages = {.count = 0};
+
+    reload(&messages);
+    messages_clear(&messages);
 }
 
 /* The events stay for the life of the process, so they are not kept track of. */
@@ -304,7 +331,7 @@ static void on_signal(evutil_socket_t number, short what, void *data)
     (void)what;
     (void)data;
     if (number == SIGUSR1)
-        reload();
+        reload_by_signal();
     else if (number == SIGUSR2)
         log_counters();
     else
@@ -362,6 +389,37 @@ static void sweep_table(void)
         engine_sweep(server.engine, process_now());
         pthread_mutex_unlock(&server.lock);
     }
+}
+
+/* Adds to what the status page shows of the last hour. */
+static void on_sample(evutil_socket_t descriptor, short what, void *data)
+{
+    struct counter_view counters[CHUNK];
+    struct limit_view limits[CHUNK];
+    size_t count, from = 0;
+
+    (void)descriptor;
+    (void)what;
+    (void)data;
+    history_begin(server.history);
+    do {
+        pthread_mutex_lock(&server.lock);
+        count = engine_counters(server.engine, from, counters, CHUNK);
+        pthread_mutex_unlock(&server.lock);
+        for (size_t i = 0; i < count; i++)
+            history_counter(server.history, &counters[i]);
+        from += count;
+    } while (count > 0);
+    from = 0;
+    do {
+        pthread_mutex_lock(&server.lock);
+        count = engine_limits(server.engine, from, limits, CHUNK);
+        pthread_mutex_unlock(&server.lock);
+        for (size_t i = 0; i < count; i++)
+            history_limit(server.history, &limits[i]);
+        from += count;
+    } while (count > 0);
+    history_end(server.history);
 }
 
 static void on_tick(evutil_socket_t descriptor, short what, void *data)
@@ -429,14 +487,21 @@ static uint64_t policy_memory(const struct config *config)
     return config->policy_count > 0 ? policy_connections(config) * each + POLICY_KEPT_MAX : 0;
 }
 
+/* Somebody may look at what goes on. */
+static bool is_watched(const struct config *config)
+{
+    return config->http.socket || config->control.socket;
+}
+
 struct server_memory server_memory(const struct config *config)
 {
-    struct engine_memory engine =
-        engine_memory(config->session_table_size, config->table_size, config->policy_count > 0, config->rules);
+    struct engine_memory engine = engine_memory(config->session_table_size, config->table_size,
+                                                config->policy_count > 0, is_watched(config), config->rules);
     return (struct server_memory){
         .full = MEMORY_BASE +
                 (uint64_t)config->session_table_size * (MEMORY_LIBMILTER_SESSION + driver_session_memory()) +
-                policy_memory(config) + engine.sessions + engine.table + engine.per_rules,
+                policy_memory(config) + (is_watched(config) ? history_bytes() : 0) + engine.sessions + engine.table +
+                engine.per_rules,
         .reload = engine.per_rules,
     };
 }
@@ -488,6 +553,11 @@ static bool open_doors(const struct config *config, char error[PROCESS_ERROR_SIZ
         policy_thread_stop(&server.policy);
         return false;
     }
+    if (!http_service_open(config, &server.control, reload, &server.http, error)) {
+        milter_socket_remove();
+        policy_thread_stop(&server.policy);
+        return false;
+    }
     if (granted < wanted)
         report_few_descriptors(wanted, granted);
     return true;
@@ -499,7 +569,8 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
     struct engine_params params = {.session_records = (*config)->session_table_size,
                                    .table_records = (*config)->table_size,
                                    .idle_slack_ns = server.idle ? IDLE_WATCH_SLACK_NS : 0,
-                                   .connections = (*config)->policy_count > 0};
+                                   .connections = (*config)->policy_count > 0,
+                                   .activity = is_watched(*config)};
     struct rules *rules = config_take_rules(*config);
 
     if (!process_random(params.seed)) {
@@ -512,9 +583,20 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
     server.engine = engine_new(&params, &rules);
     server.waiting = waiting_new((*config)->max_waiting, (*config)->max_delay_ns);
     server.path = strdup(path);
-    server.door = (struct door_params){server.engine, &server.lock, process_now, tell_verdict, cookie_of};
+    server.door = (struct door_params){server.engine, &server.lock, process_now,
+                                       tell_verdict,  cookie_of,    is_watched(*config) ? &server.latency : NULL};
+    server.history = is_watched(*config) ? history_new() : NULL;
+    server.control = (struct control){.engine = server.engine,
+                                      .lock = &server.lock,
+                                      .now = process_now,
+                                      .wall = wall_now,
+                                      .config = *config,
+                                      .waiting = server.waiting,
+                                      .latency = &server.latency,
+                                      .history = server.history,
+                                      .turned_away = driver_turned_away};
     rules_free(&rules);
-    if (!server.engine || !server.waiting || !server.path) {
+    if (!server.engine || !server.waiting || !server.path || (is_watched(*config) && !server.history)) {
         snprintf(error, PROCESS_ERROR_SIZE, "not enough memory for session_table_size = %u and table_size = %u",
                  (unsigned)(*config)->session_table_size, (unsigned)(*config)->table_size);
     } else if (prepare_watch(*config, error) && open_doors(*config, error)) {
@@ -530,16 +612,20 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
     idle_watch_free(&server.idle);
     session_watch_free(&server.watch);
     kernel_sockets_close(&server.cookies);
+    history_free(&server.history);
     free(server.path);
     return false;
 }
 
 static bool start(void)
 {
-    const struct timeval second = {.tv_sec = 1}, round = {.tv_usec = SESSION_WATCH_INTERVAL_MS * 1000};
+    const struct timeval second = {.tv_sec = 1}, round = {.tv_usec = SESSION_WATCH_INTERVAL_MS * 1000},
+                         sample = {.tv_sec = HISTORY_INTERVAL_S};
     bool ok = pipe(server.milter_ended) == 0 && (server.base = event_base_new()) != NULL &&
               add_event(-1, 0, on_tick, &second) && add_event(-1, 0, on_watch, &round) &&
-              add_event(server.milter_ended[0], EV_READ, on_milter_ended, NULL);
+              add_event(server.milter_ended[0], EV_READ, on_milter_ended, NULL) &&
+              (!server.history || add_event(-1, 0, on_sample, &sample)) && http_service_start(server.http, server.base);
+    server.control.started = server.control.reloaded = wall_now();
 
     for (size_t i = 0; i < HANDLED_SIGNALS && ok; i++)
         ok = add_event(handled_signals[i], EV_SIGNAL, on_signal, NULL);
@@ -555,6 +641,7 @@ bool server_run(void (*ready)(void))
     if (!start()) {
         log_event(LOG_ERR, "failed", "no thread, pipe or event loop to be had");
         policy_thread_stop(&server.policy);
+        http_service_close(server.http);
         milter_socket_remove();
         return false;
     }
@@ -567,6 +654,7 @@ bool server_run(void (*ready)(void))
     policy_thread_stop(&server.policy);
     atomic_store(&server.stopped, true);
     log_crossings_over(true);
+    http_service_close(server.http);
     milter_socket_remove();
     log_begin(&line);
     log_text(&line, "event", server.milter_failed ? "failed" : "stopped");

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include "doors/latency.h"
 #include "engine/engine.h"
 #include "engine/request.h"
 
@@ -20,6 +21,7 @@ struct door_params {
      * that had the same before; 0: it does not know the connection, or cannot be asked. For one thread, without the
      * lock. NULL: it is never asked. */
     uint64_t (*cookie)(const struct watched_connection *connection);
+    struct latency *latency; /* where it is noted how long events take; NULL: nowhere */
 };
 
 #endif

@@ -18,6 +18,7 @@ const char *limit_name(enum limit_id limit)
         [LIMIT_DENY] = "deny",
         [LIMIT_IDLE_TIME] = "idle_time",
         [LIMIT_SCORE] = "score",
+        [LIMIT_BAN] = "ban",
     };
     if (limit < LIMIT_NUMBERED)
         return names[limit];
@@ -75,9 +76,10 @@ void engine_free(struct engine **engine)
     *engine = NULL;
 }
 
-struct engine_memory engine_memory(uint32_t session_records, uint32_t table_records, bool connections,
+struct engine_memory engine_memory(uint32_t session_records, uint32_t table_records, bool connections, bool activity,
                                    const struct rules *rules)
 {
+    (void)activity;
     return (struct engine_memory){
         .sessions = sizeof(struct engine) + session_records * sizeof(struct session) + crossings_bytes() +
                     (connections ? connection_buckets(session_records) * sizeof(uint32_t) : 0),
@@ -492,6 +494,7 @@ size_t engine_limits(const struct engine *engine, size_t from, struct limit_view
                                            LIMIT_DENY,
                                            LIMIT_IDLE_TIME,
                                            LIMIT_SCORE,
+                                           LIMIT_BAN,
                                            LIMIT_SESSION_TABLE,
                                            LIMIT_TABLE};
     const size_t other_count = sizeof others / sizeof *others;

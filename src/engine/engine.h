@@ -36,6 +36,7 @@ struct engine_params {
     /* A session that the kernel has not been asked about is idle only so much later; 0 or more. */
     int64_t idle_slack_ns;
     bool connections; /* sessions are found by their connection, too: for request.h */
+    bool activity;    /* what clients and domains do is counted, for people to see: activity.h */
 };
 #define ENGINE_SESSIONS_MAX 16777216u
 #define ENGINE_TABLE_MAX 134217728u
@@ -46,14 +47,14 @@ struct engine *engine_new(const struct engine_params *params, struct rules **rul
 /* Frees the engine with its rules and sets the caller's pointer to NULL. */
 void engine_free(struct engine **engine);
 
-/* Bytes that an engine of that size with these rules, and with `connections` or not, will hold once every table is
- * full, the rules included. During a reload it is `per_rules` of the new rules more. */
+/* Bytes that an engine of that size with these rules, and with `connections` and `activity` or not, will hold once
+ * every table is full, the rules included. During a reload it is `per_rules` of the new rules more. */
 struct engine_memory {
     size_t sessions;  /* records of sessions, and the crossings */
     size_t table;     /* what is known of clients, domains and so on */
     size_t per_rules; /* the rule set and the counters under it */
 };
-struct engine_memory engine_memory(uint32_t session_records, uint32_t table_records, bool connections,
+struct engine_memory engine_memory(uint32_t session_records, uint32_t table_records, bool connections, bool activity,
                                    const struct rules *rules);
 
 /*
@@ -185,6 +186,10 @@ struct engine_totals {
     uint64_t untracked;       /* keys that found no room */
     uint64_t claimed;         /* sessions of engine_request() that came to engine_connect() while they held something */
     uint64_t lapsed;          /* reservations that did not */
+    uint64_t events[EVENT_KINDS]; /* that the engine was told of, refused ones too */
+    uint64_t exempted;            /* connections that were exempt */
+    uint32_t bans;                /* of limits, in force; one that has run out leaves this number within a minute */
+    uint32_t operator_bans;       /* of administrators, in force */
 };
 struct engine_totals engine_totals(const struct engine *engine);
 

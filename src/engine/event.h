@@ -21,6 +21,7 @@ enum limit_id {
     LIMIT_DENY,              /* the deny list */
     LIMIT_IDLE_TIME,
     LIMIT_SCORE,    /* the session's points reach score_refuse */
+    LIMIT_BAN,      /* a ban that an administrator has begun (bans.h) */
     LIMIT_NUMBERED, /* this plus a limit's number */
     LIMIT_CLIENT_SESSIONS = LIMIT_NUMBERED + LIMIT_NUMBER_CLIENT_SESSIONS,
     LIMIT_END = LIMIT_NUMBERED + LIMITS_MAX,

@@ -388,8 +388,9 @@ START_TEST(memory_follows_the_configuration)
 {
     describe(&(struct caps){.service = 1});
     struct rules *rules = build_rules();
-    struct engine_memory small = engine_memory(1, 1, false, rules), large = engine_memory(100001, 1, false, rules),
-                         largest = engine_memory(ENGINE_SESSIONS_MAX, ENGINE_TABLE_MAX, true, rules);
+    struct engine_memory small = engine_memory(1, 1, false, false, rules),
+                         large = engine_memory(100001, 1, false, false, rules),
+                         largest = engine_memory(ENGINE_SESSIONS_MAX, ENGINE_TABLE_MAX, true, true, rules);
     ck_assert_uint_gt(small.per_rules, rules_bytes(rules));
     size_t a_session = (large.sessions - small.sessions) / 100000;
     ck_assert_uint_ge(a_session, 2 * sizeof(struct addr));

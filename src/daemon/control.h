@@ -1,0 +1,68 @@
+/*
+ * control.h: what the HTTP service answers, page by page (API.md says what each looks like).
+ *
+ * A page is a function from the state of the daemon and the parameters of the request to an answer. It takes the
+ * engine's lock for a moment at a time, and never while it writes.
+ *
+ * Threads: the main one.
+ */
+#ifndef DAEMON_CONTROL_H
+#define DAEMON_CONTROL_H
+
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "daemon/history.h"
+#include "doors/latency.h"
+#include "doors/waiting.h"
+#include "engine/engine.h"
+
+struct control {
+    struct engine *engine;
+    pthread_mutex_t *lock;       /* of the engine */
+    int64_t (*now)(void);        /* nanoseconds of the monotonic clock */
+    double (*wall)(void);        /* seconds since 1970 */
+    double started, reloaded;    /* by wall(): when the daemon was ready, when it last took over a configuration */
+    const struct config *config; /* what is in effect, without its rules */
+    struct waiting_room *waiting;
+    const struct latency *latency;
+    const struct history *history;
+    uint64_t (*turned_away)(void); /* connections of the MTA, for want of descriptors */
+};
+
+/* The value of a parameter of the request, decoded; NULL: it is not given. Of one that is given twice the first. */
+static inline const char *control_parameter(const struct evkeyvalq *parameters, const char *name)
+{
+    return evhttp_find_header(parameters, name);
+}
+
+/* Each page: an answer that the caller lets go of with json_decref(), and its HTTP status in *status. NULL when memory
+ * is short. A mistake of the caller's is {"error": "what was wrong and what would be right"} with a status of 400 to
+ * 499. */
+typedef json_t *control_page(struct control *control, const struct evkeyvalq *parameters, int *status);
+
+/* {"error": TEXT}, for pages. Sets *status. */
+json_t *control_error(int *status, int code, const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 3, 4)))
+#endif
+    ;
+
+control_page control_status;  /* GET /status.json */
+control_page control_history; /* GET /history.json */
+control_page control_clients; /* GET /clients */
+control_page control_domains; /* GET /domains */
+control_page control_bans;    /* GET /bans */
+control_page control_ban;     /* POST /ban */
+control_page control_unban;   /* POST /unban */
+control_page control_explain; /* GET /explain */
+control_page control_eval;    /* GET /eval */
+
+/* GET /metrics: adds the whole page to `out`. False when memory is short. */
+bool control_metrics(struct control *control, struct evbuffer *out);
+
+#endif
