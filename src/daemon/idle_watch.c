@@ -50,7 +50,7 @@ bool idle_watch_may_end(const struct idle_watch *watch)
 
 /* Ends the connection of an idle session. */
 static void end(struct idle_watch *watch, const struct idle_watch_params *params,
-                const struct idle_candidate *candidate, const struct connection *connection, int64_t now)
+                const struct idle_candidate *candidate, const struct watched_connection *connection, int64_t now)
 {
     struct verdict verdict;
     char why[KERNEL_WHY_SIZE];
@@ -69,8 +69,8 @@ static void end(struct idle_watch *watch, const struct idle_watch_params *params
 static void ask(struct idle_watch *watch, const struct idle_watch_params *params,
                 const struct idle_candidate *candidate, int64_t now)
 {
-    const struct connection connection = {candidate->local, candidate->client, candidate->local_port,
-                                          candidate->client_port};
+    const struct watched_connection connection = {candidate->client, candidate->local, candidate->client_port,
+                                                  candidate->local_port, 0};
     bool ends = candidate->action == IDLE_DISCONNECT && watch->may_end;
     int64_t silent;
     bool owed;

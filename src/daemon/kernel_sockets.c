@@ -135,7 +135,7 @@ static bool is_link_local(const struct addr *addr)
 }
 
 /* A question that could not name any connection would be answered with "there is none", or with a listening socket. */
-static bool can_ask(const struct connection *connection)
+static bool can_ask(const struct watched_connection *connection)
 {
     const struct addr *local = &connection->local, *client = &connection->client;
 
@@ -158,7 +158,7 @@ static struct addr load_addr(uint8_t family, const uint32_t words[4])
     return family == AF_INET ? addr_from_ipv4(bytes) : family == AF_INET6 ? addr_from_ipv6(bytes) : (struct addr){0};
 }
 
-static struct inet_diag_req_v2 question_about(const struct connection *connection)
+static struct inet_diag_req_v2 question_about(const struct watched_connection *connection)
 {
     struct inet_diag_req_v2 question = {
         .sdiag_family = connection->local.family == ADDR_IPV4 ? AF_INET : AF_INET6,
@@ -175,7 +175,7 @@ static struct inet_diag_req_v2 question_about(const struct connection *connectio
     return question;
 }
 
-static bool is_about(const struct inet_diag_msg *socket, const struct connection *connection)
+static bool is_about(const struct inet_diag_msg *socket, const struct watched_connection *connection)
 {
     struct addr local = load_addr(socket->idiag_family, socket->id.idiag_src);
     struct addr client = load_addr(socket->idiag_family, socket->id.idiag_dst);
@@ -191,7 +191,7 @@ static bool is_held(const struct inet_diag_msg *socket)
 }
 
 /* Looks for a connection that the MTA holds. Returns 0, ENOENT when there is none, or another error. */
-static int look_up(struct kernel_sockets *sockets, const struct connection *connection, struct sighting *out)
+static int look_up(struct kernel_sockets *sockets, const struct watched_connection *connection, struct sighting *out)
 {
     if (!can_ask(connection))
         return EINVAL;
@@ -226,9 +226,9 @@ static int open_probe(struct inet_diag_req_v2 *question)
         errno = cause;
         return -1;
     }
-    const struct connection none = {.local = addr_from_ipv4((const uint8_t *)&address.sin_addr),
-                                    .local_port = ntohs(address.sin_port),
-                                    .client.family = ADDR_IPV4};
+    const struct watched_connection none = {.local = addr_from_ipv4((const uint8_t *)&address.sin_addr),
+                                            .local_port = ntohs(address.sin_port),
+                                            .client.family = ADDR_IPV4};
     *question = question_about(&none);
     question->id.idiag_cookie[0] = (uint32_t)cookie;
     question->id.idiag_cookie[1] = (uint32_t)(cookie >> 32);
@@ -316,7 +316,7 @@ static uint32_t silence(const struct sighting *seen)
     return tcp->tcpi_last_data_sent;
 }
 
-enum kernel_answer kernel_socket_silence(struct kernel_sockets *sockets, const struct connection *connection,
+enum kernel_answer kernel_socket_silence(struct kernel_sockets *sockets, const struct watched_connection *connection,
                                          int64_t *silent_ns, bool *owed)
 {
     struct sighting seen;
@@ -336,7 +336,7 @@ static uint64_t cookie_of(const struct inet_diag_msg *socket)
     return (uint64_t)socket->id.idiag_cookie[1] << 32 | socket->id.idiag_cookie[0];
 }
 
-enum kernel_answer kernel_socket_alive(struct kernel_sockets *sockets, const struct connection *connection,
+enum kernel_answer kernel_socket_alive(struct kernel_sockets *sockets, const struct watched_connection *connection,
                                        uint64_t *cookie)
 {
     struct sighting seen;
@@ -465,7 +465,8 @@ bool kernel_sockets_dump(struct kernel_sockets *sockets, uint16_t port, kernel_b
     return complete;
 }
 
-bool kernel_socket_end(struct kernel_sockets *sockets, const struct connection *connection, char why[KERNEL_WHY_SIZE])
+bool kernel_socket_end(struct kernel_sockets *sockets, const struct watched_connection *connection,
+                       char why[KERNEL_WHY_SIZE])
 {
     struct sighting seen;
 
@@ -507,7 +508,7 @@ void kernel_sockets_close(struct kernel_sockets **sockets)
     *sockets = NULL;
 }
 
-enum kernel_answer kernel_socket_silence(struct kernel_sockets *sockets, const struct connection *connection,
+enum kernel_answer kernel_socket_silence(struct kernel_sockets *sockets, const struct watched_connection *connection,
                                          int64_t *silent_ns, bool *owed)
 {
     (void)sockets;
@@ -517,7 +518,7 @@ enum kernel_answer kernel_socket_silence(struct kernel_sockets *sockets, const s
     return KERNEL_ERROR;
 }
 
-enum kernel_answer kernel_socket_alive(struct kernel_sockets *sockets, const struct connection *connection,
+enum kernel_answer kernel_socket_alive(struct kernel_sockets *sockets, const struct watched_connection *connection,
                                        uint64_t *cookie)
 {
     (void)sockets;
@@ -535,7 +536,8 @@ bool kernel_sockets_dump(struct kernel_sockets *sockets, uint16_t port, kernel_b
     return false;
 }
 
-bool kernel_socket_end(struct kernel_sockets *sockets, const struct connection *connection, char why[KERNEL_WHY_SIZE])
+bool kernel_socket_end(struct kernel_sockets *sockets, const struct watched_connection *connection,
+                       char why[KERNEL_WHY_SIZE])
 {
     (void)sockets;
     (void)connection;

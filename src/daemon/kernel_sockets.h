@@ -26,17 +26,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "engine/addr.h"
+#include "engine/request.h"
 
 /* Room for any reason that kernel_socket_end() gives, the end included. */
 #define KERNEL_WHY_SIZE 128
 
-/* As the MTA sees it, in host byte order: the client's address is the one that its kernel sees, not one that a proxy
- * told the MTA. A client of IPv4 on a dual-stack socket is simply one of IPv4. */
-struct connection {
-    struct addr local, client;
-    uint16_t local_port, client_port;
-};
+/* A connection (engine/request.h) is meant as the MTA sees it: the client's address is the one that its kernel sees,
+ * not one that a proxy told the MTA. A client of IPv4 on a dual-stack socket is simply one of IPv4. Its cookie is not
+ * looked at by those that ask. */
 
 struct kernel_sockets;
 
@@ -58,17 +55,16 @@ enum kernel_answer {
 /* How long the connection has been silent, in nanoseconds, 0 or more, as exact as the kernel's tick (1 to 10 ms).
  * *silent_ns and *owed are written on KERNEL_FOUND alone. Owed: the client spoke last, as far as the
  * kernel's tick can tell. Needs no privilege. */
-enum kernel_answer kernel_socket_silence(struct kernel_sockets *sockets, const struct connection *connection,
+enum kernel_answer kernel_socket_silence(struct kernel_sockets *sockets, const struct watched_connection *connection,
                                          int64_t *silent_ns, bool *owed);
 
 /* Whether the MTA holds the connection; on KERNEL_FOUND, and only then, *cookie is the kernel's name for it (never 0),
  * by which it differs from any connection that had the same addresses before. Needs no privilege. */
-enum kernel_answer kernel_socket_alive(struct kernel_sockets *sockets, const struct connection *connection,
+enum kernel_answer kernel_socket_alive(struct kernel_sockets *sockets, const struct watched_connection *connection,
                                        uint64_t *cookie);
 
-/* Takes some connections of a dump (engine/request.h), 1 to KERNEL_BATCH; they are only lent. */
+/* Takes some connections of a dump, 1 to KERNEL_BATCH; they are only lent. */
 #define KERNEL_BATCH 256
-struct watched_connection;
 typedef void kernel_batch_taker(void *context, const struct watched_connection *connections, size_t count);
 
 /*
@@ -87,7 +83,8 @@ bool kernel_sockets_dump(struct kernel_sockets *sockets, uint16_t port, kernel_b
  * that took the place of the one that was meant is not silent. False, with one line in `why`, when it is gone or the
  * kernel refuses.
  */
-bool kernel_socket_end(struct kernel_sockets *sockets, const struct connection *connection, char why[KERNEL_WHY_SIZE]);
+bool kernel_socket_end(struct kernel_sockets *sockets, const struct watched_connection *connection,
+                       char why[KERNEL_WHY_SIZE]);
 
 /*
  * Whether the kernel lets this process end connections: it was built to (CONFIG_INET_DIAG_DESTROY), and the process has

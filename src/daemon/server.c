@@ -523,12 +523,10 @@ static unsigned share_descriptors(const struct config *config, uint64_t wanted, 
  * is seldom asked until it knows one. */
 static uint64_t cookie_of(const struct watched_connection *connection)
 {
-    const struct connection question = {connection->local, connection->client, connection->local_port,
-                                        connection->client_port};
     uint64_t cookie = 0;
 
     bool asks = server.cookies && (server.strangers < STRANGERS_MANY || server.strangers % STRANGERS_ASKED == 0);
-    if (asks && kernel_socket_alive(server.cookies, &question, &cookie) == KERNEL_FOUND) {
+    if (asks && kernel_socket_alive(server.cookies, connection, &cookie) == KERNEL_FOUND) {
         server.strangers = 0;
         return cookie;
     }

@@ -69,11 +69,9 @@ static void end(struct session_watch *watch, const struct round *round, const st
 static bool confirm(struct session_watch *watch, struct round *round, const struct watched_session *session)
 {
     const struct watched_connection *connection = &session->connection;
-    const struct connection question = {connection->local, connection->client, connection->local_port,
-                                        connection->client_port};
     struct watched_connection found = *connection;
 
-    switch (kernel_socket_alive(watch->kernel, &question, &found.cookie)) {
+    switch (kernel_socket_alive(watch->kernel, connection, &found.cookie)) {
     /* Dumps alone can show what no question finds, and they have not: spared once more, it would hold its slot for
      * good. */
     case KERNEL_UNASKABLE:

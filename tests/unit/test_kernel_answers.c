@@ -64,7 +64,7 @@ struct question {
     struct inet_diag_req_v2 body;
 };
 
-struct reply {
+struct kernel_reply {
     struct nlmsghdr header;
     union {
         struct inet_diag_msg socket;
@@ -75,9 +75,9 @@ struct reply {
 };
 
 /* The answer that the kernel would give: silent for 7 ms. */
-static struct reply right_reply(const struct question *question)
+static struct kernel_reply right_reply(const struct question *question)
 {
-    struct reply reply = {
+    struct kernel_reply reply = {
         .header = {.nlmsg_len = sizeof reply,
                    .nlmsg_type = SOCK_DIAG_BY_FAMILY,
                    .nlmsg_seq = question->header.nlmsg_seq},
@@ -124,7 +124,7 @@ static int answer_oddly(void)
     struct question question;
     EXPECT(recv(false_kernel, &question, sizeof question, 0) == (ssize_t)sizeof question);
     EXPECT(question.header.nlmsg_len == sizeof question && question.header.nlmsg_type == SOCK_DIAG_BY_FAMILY);
-    struct reply reply = right_reply(&question);
+    struct kernel_reply reply = right_reply(&question);
     size_t size = sizeof reply;
     int times = 1;
 
@@ -139,7 +139,8 @@ static int answer_oddly(void)
         EXPECT(send(false_kernel, &reply, sizeof reply.header - 1, 0) > 0);
         break;
     case SHORTER_TCP_INFO:
-        size = reply.header.nlmsg_len = offsetof(struct reply, tcp) + offsetof(struct tcp_info, tcpi_last_ack_recv);
+        size = reply.header.nlmsg_len =
+            offsetof(struct kernel_reply, tcp) + offsetof(struct tcp_info, tcpi_last_ack_recv);
         reply.attribute.rta_len = RTA_LENGTH(offsetof(struct tcp_info, tcpi_last_ack_recv));
         break;
     case ONLY_OTHER_SEQUENCE:
@@ -171,7 +172,7 @@ static int answer_oddly(void)
         reply.header.nlmsg_len = sizeof reply.header - 1;
         break;
     case BODY_CUT:
-        reply.header.nlmsg_len = offsetof(struct reply, attribute) - 1;
+        reply.header.nlmsg_len = offsetof(struct kernel_reply, attribute) - 1;
         reply.body.socket.idiag_state = TCP_TIME_WAIT; /* to read on would be to answer that it is gone */
         break;
     case ANOTHER_TYPE:
@@ -200,7 +201,7 @@ static int answer_oddly(void)
     return 0;
 }
 
-static const struct connection some_connection = {
+static const struct watched_connection some_connection = {
     .local = {.hi = UINT64_C(0xc000020100000000), .family = ADDR_IPV4}, /* 192.0.2.1 */
     .client = {.hi = UINT64_C(0xc000020200000000), .family = ADDR_IPV4},
     .local_port = 25,
@@ -232,7 +233,7 @@ static int expect_to_end(void)
 
     EXPECT(recv(false_kernel, &first, sizeof first, 0) == size);
     EXPECT(first.header.nlmsg_type == SOCK_DIAG_BY_FAMILY && !(first.header.nlmsg_flags & NLM_F_DUMP));
-    struct reply reply = right_reply(&first);
+    struct kernel_reply reply = right_reply(&first);
     EXPECT(send(false_kernel, &reply, sizeof reply, 0) > 0);
     EXPECT(recv(false_kernel, &second, sizeof second, 0) == size);
     EXPECT(second.header.nlmsg_type == SOCK_DESTROY && second.header.nlmsg_seq != first.header.nlmsg_seq);
@@ -281,7 +282,7 @@ START_TEST(nothing_is_available)
     char why[KERNEL_WHY_SIZE];
     int64_t silent;
     bool owed;
-    const struct connection connection = {.local_port = 25};
+    const struct watched_connection connection = {.local_port = 25};
     ck_assert(!kernel_may_end());
     ck_assert_int_eq(kernel_socket_silence(NULL, &connection, &silent, &owed), KERNEL_ERROR);
     ck_assert(!kernel_socket_end(NULL, &connection, why));

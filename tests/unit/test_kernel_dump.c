@@ -74,9 +74,8 @@ static unsigned told(const struct watched_connection *wanted)
 
 static enum kernel_answer alive(const struct watched_connection *seen, uint64_t *cookie)
 {
-    const struct connection connection = {seen->local, seen->client, seen->local_port, seen->client_port};
     *cookie = 0;
-    return kernel_socket_alive(sockets, &connection, cookie);
+    return kernel_socket_alive(sockets, seen, cookie);
 }
 
 /* Until the peer's FIN or reset has come through: until the port has so many connections. */
@@ -555,7 +554,7 @@ static void take(void *context, const struct watched_connection *connections, si
 
 START_TEST(nothing_is_available)
 {
-    const struct connection connection = {.local_port = 25};
+    const struct watched_connection connection = {.local_port = 25};
     uint64_t cookie;
     ck_assert(!kernel_sockets_dump(NULL, 25, take, NULL));
     ck_assert_int_eq(kernel_socket_alive(NULL, &connection, &cookie), KERNEL_ERROR);

@@ -38,7 +38,7 @@ enum kind { IPV4, IPV6, MAPPED, KINDS };
 
 struct pair {
     int listener, mta, client;
-    struct connection seen; /* from the MTA's side */
+    struct watched_connection seen; /* from the MTA's side */
 };
 
 static bool own_network; /* this process has a network namespace, and all rights in it */
@@ -179,7 +179,7 @@ static void pass(int from, int to)
     ck_assert_int_eq(byte, 'x');
 }
 
-static enum kernel_answer answer(const struct connection *connection)
+static enum kernel_answer answer(const struct watched_connection *connection)
 {
     int64_t silent = -1;
     bool owed;
@@ -203,7 +203,7 @@ static void wait_silence(const struct pair *pair, int64_t wanted)
         ck_assert_msg(now_ns() - start < PATIENCE_MS * MS, "never silent");
 }
 
-static void wait_answer(const struct connection *connection, enum kernel_answer wanted)
+static void wait_answer(const struct watched_connection *connection, enum kernel_answer wanted)
 {
     for (int64_t start = now_ns(); answer(connection) != wanted; pause_briefly())
         ck_assert_msg(now_ns() - start < PATIENCE_MS * MS, "never answered %d", (int)wanted);
@@ -268,7 +268,7 @@ START_TEST(each_number_counts)
     if (_i != IPV4 && !has_ipv6())
         return;
     struct pair pair = connect_pair((enum kind)_i, NULL);
-    struct connection changed = pair.seen;
+    struct watched_connection changed = pair.seen;
     changed.client_port ^= 1;
     ck_assert_int_eq(answer(&changed), KERNEL_GONE);
     changed = pair.seen;
@@ -303,14 +303,15 @@ START_TEST(what_names_no_connection_is_an_error)
         {"2001:db8::1", "febf::1", 25, 1025},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct connection connection = {.local_port = bad[i].local_port, .client_port = bad[i].client_port};
+        struct watched_connection connection = {.local_port = bad[i].local_port, .client_port = bad[i].client_port};
         ck_assert(!bad[i].local || addr_parse(bad[i].local, &connection.local));
         ck_assert(!bad[i].client || addr_parse(bad[i].client, &connection.client));
         ck_assert_msg(answer(&connection) == KERNEL_ERROR, "row %zu", i);
         ck_assert(!kernel_socket_end(sockets, &connection, why));
         ck_assert_ptr_nonnull(strstr(why, "addresses"));
     }
-    struct connection beside = {.local_port = 25, .client_port = 1025}; /* no link-local addresses, only near them */
+    struct watched_connection beside = {.local_port = 25,
+                                        .client_port = 1025}; /* no link-local addresses, only near them */
     ck_assert(addr_parse("fec0::1", &beside.local) && addr_parse("fe7f::1", &beside.client));
     if (has_ipv6())
         ck_assert_int_eq(answer(&beside), KERNEL_GONE);
