@@ -129,7 +129,6 @@ static const char *read_connection(struct policy_hosts *hosts, const struct attr
         return "server_port is no port";
     addr_parse(value[ATTRIBUTE_CLIENT_ADDRESS], &connect->client);
     connect->local = local_addr(value[ATTRIBUTE_SERVER_ADDRESS]);
-    connect->partly_heard = true;
     connect->daemon_name = is_said(value[ATTRIBUTE_POLICY_CONTEXT]) ? value[ATTRIBUTE_POLICY_CONTEXT] : NULL;
     read_client_name(hosts, value[ATTRIBUTE_CLIENT_NAME], connect, host);
     return NULL;
@@ -199,7 +198,7 @@ static const char *read_request(struct policy_hosts *hosts, const struct attribu
     return wrong;
 }
 
-static void write_answer(const struct request_answer *answer, enum request_stage stage, struct policy_answer *out)
+static void write_answer(const struct request_answer *answer, struct policy_answer *out)
 {
     static const char dunno[] = "action=DUNNO\n\n";
     int length = sizeof dunno - 1;
@@ -208,13 +207,13 @@ static void write_answer(const struct request_answer *answer, enum request_stage
         const struct reply *reply = &answer->verdicts[answer->count - 1].reply;
         length = snprintf(out->text, sizeof out->text, "action=%s%s%s %s\n\n", reply->code, *reply->enhanced ? " " : "",
                           reply->enhanced, reply->text);
-    } else if (answer->score[0] && (stage == REQUEST_DATA || stage == REQUEST_MESSAGE)) {
+    } else if (answer->score[0]) {
         length = snprintf(out->text, sizeof out->text, "action=PREPEND X-Tidegate-Score: %s\n\n", answer->score);
     } else {
         memcpy(out->text, dunno, sizeof dunno);
     }
     out->length = (size_t)length;
-    out->delay_ns = answer->delay_ns > 0 ? answer->delay_ns : 0;
+    out->delay_ns = answer->delay_ns;
 }
 
 const char *policy_answer(const struct door_params *door, struct policy_hosts *hosts, enum request_hold hold,
@@ -240,6 +239,6 @@ const char *policy_answer(const struct door_params *door, struct policy_hosts *h
     for (unsigned i = 0; i < answer.count; i++)
         if (answer.verdicts[i].finding_count > 0)
             door->tell(&answer.verdicts[i], &request.connect.client);
-    write_answer(&answer, request.stage, out);
+    write_answer(&answer, out);
     return NULL;
 }

@@ -48,7 +48,7 @@ struct request {
     enum request_stage stage;
     enum request_hold hold;
     /* Of the same connection are those of one client and client port (also 0: not known) that do not contradict each
-     * other in where it came in: ADDR_NONE and port 0 are any. */
+     * other in where it came in: ADDR_NONE and port 0 are any. They are taken for partly heard, whatever is said. */
     struct connect_event connect;
     /* All that is known by now, in normal form; `kind`, `times` and `rejected` are not read. `sender`, `user` and
      * `recipient` matter at the stages that have them. */
@@ -68,7 +68,8 @@ struct request_answer {
     int64_t delay_ns; /* the longest of all verdicts */
     unsigned count;
     struct verdict verdicts[REQUEST_VERDICTS];
-    char score[SCORE_TEXT_SIZE]; /* the value of the score's header for this message, once a message; or "" */
+    char score[SCORE_TEXT_SIZE]; /* the value of the score's header, at REQUEST_DATA or else REQUEST_MESSAGE, once a
+                                    message; or "" */
 };
 
 /*
