@@ -11,7 +11,8 @@ packages="gcc clang libclang-rt-14-dev make xz-utils autoconf automake pkg-confi
     libidn2-dev libpsl-dev check libsubunit-dev chromium chromium-driver python3-selenium prometheus mandoc systemd
     curl bash-completion
     libdb5.3 libldap-2.5-0 libnsl2 libsasl2-2 libssl3 libwrap0
-    postfix miltertest m4 iproute2 procps util-linux libc-bin hostname python3 python3-pytest"
+    postfix miltertest m4 iproute2 procps util-linux libc-bin hostname python3 python3-pytest
+    python3-pytest-xdist"
 
 missing=
 for package in $packages "$@"; do

@@ -67,7 +67,7 @@ for part in $parts; do
         ;;
     e2e)
         run e2e env TIDEGATED="$build/tidegated" PYTHONDONTWRITEBYTECODE=1 \
-            "$python" -m pytest -q -p no:cacheprovider "$source/tests/e2e"
+            "$python" -m pytest -q -p no:cacheprovider -n 3 --dist loadfile "$source/tests/e2e"
         # A skipped test is a failed one.
         count "$(number '\b\([0-9][0-9]*\) passed')" $(($(number '\b\([0-9][0-9]*\) failed') + \
             $(number '\b\([0-9][0-9]*\) error') + $(number '\b\([0-9][0-9]*\) skipped') + \
