@@ -25,7 +25,7 @@ const at = id => document.getElementById(id);
 const grouped = new Intl.NumberFormat("en");
 const number = value => Number.isFinite(value) ? grouped.format(value) : "…";
 const times = (count, one, many) => `${number(count)} ${count === 1 ? one : many}`;
-const percent = (part, whole) => whole > 0 ? `${(100 * part / whole).toFixed(part / whole < 0.1 ? 1 : 0)} %` : "";
+const percent = (part, whole) => whole > 0 ? ` (${(100 * part / whole).toFixed(part / whole < 0.1 ? 1 : 0)} %)` : "";
 
 /* Line feeds, marks that turn the direction of writing, and whatever else has no shape of its own. */
 const spelt = text => String(text).replace(/[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu,
@@ -139,6 +139,19 @@ function chart(cell, width, label) {
     return svg;
 }
 
+/* What a chart says of the place under the pointer, beside it: svg.reading(share of the width) is the text. */
+function showReading(event) {
+    const svg = event.target.closest ? event.target.closest("svg") : null;
+    const reading = at("reading");
+    const box = svg && svg.getBoundingClientRect();
+    say(reading, svg && svg.reading ? svg.reading((event.clientX - box.left) / box.width) : "");
+    reading.hidden = !reading.textContent;
+    if (!reading.hidden) {
+        reading.style.left = `${Math.max(0, Math.min(event.clientX + 12, innerWidth - reading.offsetWidth - 4))}px`;
+        reading.style.top = `${box.top - reading.offsetHeight - 4}px`;
+    }
+}
+
 /* Sessions as a line, broken where they are not known, under the cap. */
 function drawSessions(cell, samples, cap, label) {
     const width = samplesOfHour() - 1;
@@ -159,6 +172,12 @@ function drawSessions(cell, samples, cap, label) {
         area += step;
         begun = begun === null ? x : begun;
     });
+    svg.reading = share => {
+        const index = Math.round(share * width) - first;
+        const value = samples[index];
+        return value === undefined || value === null ? ""
+            : `${moment(past.end - (samples.length - 1 - index) * past.interval)}: ${times(value, "session", "sessions")}`;
+    };
     shape(svg, "path", "area", {d: area});
     shape(svg, "path", "line", {d: line});
     shape(svg, "line", "cap", {x1: 0, x2: width, y1: y(cap || 0), y2: y(cap || 0), visibility: cap ? "visible" : "hidden"});
@@ -185,6 +204,11 @@ function drawRefusals(cell, series, name) {
     const bars = (values, below) => values.map((value, minute) => value
         ? `M${minute + 0.12} ${(100 - y(below[minute])).toFixed(1)}v-${y(value)}h.76v${y(value)}z` : "").join("");
     const svg = chart(cell, BARS, `${name}: refusals a minute in the last hour, ${number(most)} at most`);
+    svg.reading = share => {
+        const minute = Math.min(BARS - 1, Math.max(0, Math.floor(share * BARS)));
+        return `${moment(past.end - (BARS - minute) * HOUR_S / BARS)}, one minute: ${number(refused[minute])} refused, ${
+            number(monitored[minute])} in dry run`;
+    };
     shape(svg, "path", "refused", {d: bars(refused, new Array(BARS).fill(0))});
     shape(svg, "path", "monitored", {d: bars(monitored, refused)});
     say(part(cell, "div", "note"), `${number(most)} a minute at most`);
@@ -212,67 +236,59 @@ function inLast(seconds, limit, what) {
     return sum(samples) + since(limit, what);
 }
 
-/* "client_sessions (12), deny (3)", the greatest first, as a list of names and texts. */
+/* The three items with the most, as pieces for sayLines(): names, and how many. */
 function ranking(items, name, value) {
     const ranked = items.filter(item => item[value] > 0).sort((a, b) => b[value] - a[value]);
-    const parts = ranked.slice(0, 3).flatMap(item => [{name: item[name]}, ` (${number(item[value])}), `]);
-    if (parts.length)
-        parts.push(parts.pop().slice(0, -2) + (ranked.length > 3 ? " and others" : ""));
-    return parts;
+    const pieces = ranked.slice(0, 3).flatMap((item, place) => [place ? ", " : "", {name: item[name]}, ` ${number(item[value])}`]);
+    return ranked.length > 3 ? [...pieces, ` and ${number(ranked.length - 3)} more`] : pieces;
 }
 
 /* ---- The sections ---- */
 
-/* Lines of texts and {name}s; made anew only when they say something else. */
+/* A line for each [title, pieces] with pieces, which are texts and {name}s; made anew only when they say something
+ * else. */
 function sayLines(parent, lines) {
     const wanted = JSON.stringify(lines);
     if (parent.dataset.lines === wanted)
         return;
     parent.dataset.lines = wanted;
     parent.replaceChildren();
-    for (const line of lines) {
-        const span = make(parent, "span");
-        for (const piece of line) {
+    for (const [title, pieces] of lines.filter(line => line[1].length)) {
+        const line = make(parent, "div");
+        say(make(line, "dt"), title);
+        const text = make(line, "dd");
+        for (const piece of pieces) {
             if (piece.name === undefined)
-                span.append(piece);
+                text.append(piece);
             else
-                say(make(span, "bdi", "name"), spelt(piece.name));
+                sayName(make(text, "span"), piece.name);
         }
     }
 }
 
-/* The sentence at the top: whether mail is refused, by what, and whose. */
+/* The answer at the top: whether mail is refused now or was in the last hour, by what, and whose. */
 function showVerdict(limits, refused, monitored) {
     const dry = report.mode === "monitor";
     const minute = sum(report.limits.map(limit => inLast(60, limit, "refused")));
-    const {clients, domains} = {clients: report.clients.refused, domains: report.domains.refused};
-    const whom = value => [...ranking(clients, "client", value), "; ", ...ranking(domains, "domain", value)];
-    const trimmed = pieces => pieces.filter((piece, place) => piece !== "; " || (place && place < pieces.length - 1));
     let look = "", title = "Asking tidegated …";
-    const lines = [];
-
     if (minute > 0)
         [look, title] = ["refusing", `Refusing now: ${times(minute, "refusal", "refusals")} in the last minute`];
     else if (refused > 0)
-        [look, title] = ["quiet", `Nobody was refused in the last minute (in the last hour: ${times(refused, "refusal", "refusals")})`];
+        [look, title] = ["past", `${times(refused, "refusal", "refusals")} in the last hour, none in the last minute`];
     else if (dry && monitored >= 0)
         [look, title] = ["dry", "Dry run: nobody is refused"];
     else if (refused === 0)
         [look, title] = ["quiet", "Nobody was refused in the last hour"];
-    if (refused > 0) {
-        lines.push(["Limits that refused in the last hour: ", ...ranking(limits, "limit", "refused")]);
-        lines.push(["Most refused: ", ...trimmed(whom("refused"))]);
-    }
-    if (monitored > 0) {
-        lines.push(["Would have refused, but are in a dry run: ", ...ranking(limits, "limit", "monitored")]);
-        lines.push(["Most of these from: ", ...trimmed(whom("monitored"))]);
-    }
-    const full = report.scopes.filter(isFull);
-    if (full.length)
-        lines.push(["Full now: ", ...ranking(full, "scope", "sessions")]);
+    const what = refused > 0 ? "refused" : "monitored";
     at("verdict").className = look;
     say(at("verdict-title"), title);
-    sayLines(at("verdict-text"), lines.filter(line => line.length > 1));
+    sayLines(at("verdict-text"), [
+        ["By limit", ranking(limits, "limit", "refused")],
+        ["In dry run", ranking(limits, "limit", "monitored")],
+        ["Clients", ranking(report.clients.refused, "client", what)],
+        ["Domains", ranking(report.domains.refused, "domain", what)],
+        ["Full now", ranking(report.scopes.filter(isFull), "scope", "sessions")],
+    ]);
     document.title = `${look === "refusing" ? "▲ refusing" : dry ? "dry run" : "nobody refused"} – tidegate`;
 }
 
@@ -289,7 +305,7 @@ function showTop(refused, monitored) {
     say(at("tile-refused"), number(refused));
     say(at("note-refused"), "connections and commands");
     say(at("tile-monitored"), number(monitored));
-    say(at("note-monitored"), "in the last hour, by limits in a dry run");
+    say(at("note-monitored"), "in the last hour; these were let through");
     say(at("tile-bans"), number(report.bans.limits + report.bans.operator));
     say(at("note-bans"), `${number(report.bans.limits)} by limits, ${number(report.bans.operator)} by an administrator`);
 }
@@ -300,8 +316,7 @@ function showScopes() {
     const listed = report.scopes;
     const shown = listed.filter((scope, place) => allScopes || place < SCOPES_FIRST ||
         (scope.max !== null && scope.sessions >= NEARLY_FULL * scope.max));
-    const samples = scope => (seriesOf("scopes", "scope", scope.scope) || {sessions: []}).sessions;
-    const peak = scope => Math.max(scope.sessions, ...samples(scope));
+    const peak = scope => Math.max(scope.sessions, ...(seriesOf("scopes", "scope", scope.scope) || {sessions: []}).sessions);
     fill(at("scopes"), shown, [
         (cell, scope) => {
             sayName(cell, scope.scope);
@@ -318,8 +333,10 @@ function showScopes() {
                 scope.pending ? `${number(scope.pending)} refused, yet to be told` : ""].filter(Boolean).join(", "));
         },
         (cell, scope) => {
-            if (past)
-                drawSessions(cell, samples(scope), scope.max, `${spelt(scope.scope)}: sessions over the last hour, now ${
+            const known = seriesOf("scopes", "scope", scope.scope);
+            say(part(cell, "div", "note"), past && !known ? "not recorded" : "");
+            if (known)
+                drawSessions(cell, known.sessions, scope.max, `${spelt(scope.scope)}: sessions over the last hour, now ${
                     number(scope.sessions)}, at most ${number(peak(scope))}, ${
                     scope.max === null ? "no cap" : `cap ${number(scope.max)}`}`);
         },
@@ -346,11 +363,11 @@ function showLimits(limits) {
         (cell, limit) => say(cell, sinceStart(limit.total)),
     ]);
     const quiet = limits.filter(limit => limit.refused + limit.monitored === 0 && sinceStart(limit.total));
-    sayLines(at("limits-quiet"), quiet.length ? [["Not in the last hour: ", ...quiet.flatMap(limit =>
-        [{name: limit.limit}, ` (${sinceStart(limit.total)}), `])]] : []);
+    sayLines(at("limits-quiet"), [["Not in the last hour", quiet.flatMap((limit, place) =>
+        [place ? ", " : "", {name: limit.limit}, ` (${sinceStart(limit.total)})`])]]);
 }
 
-const sinceStart = limit => [["refused", "refused"], ["monitored", "would be"], ["scored", "scored"],
+const sinceStart = limit => [["refused", "refused"], ["monitored", "in dry run"], ["scored", "scored"],
     ["untracked", "not tracked"], ["bans", "bans"]]
     .filter(([field]) => limit[field]).map(([field, word]) => `${number(limit[field])} ${word}`).join(", ");
 
@@ -363,7 +380,7 @@ function showBans() {
         },
         (cell, ban) => {
             sayName(cell, ban.limit === "ban" ? "an administrator" : ban.limit);
-            say(part(cell, "div", "note"), ban.action === "monitor" ? "dry run: would be refused" : spelt(ban.scope));
+            say(part(cell, "div", "note"), ban.action === "monitor" ? "dry run: let through" : spelt(ban.scope));
         },
         (cell, ban) => say(cell, ban.since === null ? "–" : `${duration(ban.since)} ago`),
         (cell, ban) => say(cell, duration(ban.left)),
@@ -390,7 +407,7 @@ function showFacts() {
     const facts = [
         ["Time for one event", speed.count ? `${latency(speed.p50)} or less for half, ${latency(speed.p99)} for 99 of 100` : "no events yet",
             `${times(speed.count, "event", "events")} since the start`],
-        ["Table of clients and other keys", `${number(table.keys)} of ${number(table.room)} ${percent(table.keys, table.room)}`,
+        ["Table of clients and other keys", `${number(table.keys)} of ${number(table.room)}${percent(table.keys, table.room)}`,
             `${number(table.evicted)} had to go early, ${number(table.untracked)} found no room`, table.untracked > 0],
         ["Waiting out a delay", waiting.max ? `${number(waiting.now)} of ${number(waiting.max)}` : number(waiting.now),
             "commands that are answered late on purpose", waiting.max > 0 && waiting.now >= waiting.max],
@@ -475,6 +492,8 @@ async function askHistory() {
     try {
         past = await ask("/history.json");
         reportAtPast = report;
+        if (report)
+            show();
     } catch {
         // askStatus() tells of it
     }
@@ -500,5 +519,7 @@ at("scopes-more").addEventListener("click", () => {
     allScopes = !allScopes;
     showScopes();
 });
+document.addEventListener("pointermove", showReading);
+document.addEventListener("scroll", () => { at("reading").hidden = true; }, {passive: true});
 repeat(askHistory, HISTORY_MS);
 repeat(askStatus, STATUS_MS);
