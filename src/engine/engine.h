@@ -186,10 +186,12 @@ struct engine_totals {
     uint64_t untracked;       /* keys that found no room */
     uint64_t claimed;         /* sessions of engine_request() that came to engine_connect() while they held something */
     uint64_t lapsed;          /* reservations that did not */
-    uint64_t events[EVENT_KINDS]; /* that the engine was told of, refused ones too */
-    uint64_t exempted;            /* connections that were exempt */
-    uint32_t bans;                /* of limits, in force; one that has run out leaves this number within a minute */
-    uint32_t operator_bans;       /* of administrators, in force */
+    /* Those the engine was told of, refused ones too: connections, one that both doors tell of once; recipients, also
+     * where many are told at once. Of a session that it keeps no record of it hears connections alone. */
+    uint64_t events[EVENT_KINDS];
+    uint64_t exempted;      /* connections that were exempt; a door that only asks makes one of each of its requests */
+    uint32_t bans;          /* of limits, in force; one that has run out leaves this number within a minute */
+    uint32_t operator_bans; /* of administrators, in force */
 };
 struct engine_totals engine_totals(const struct engine *engine);
 

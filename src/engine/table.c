@@ -119,6 +119,17 @@ const struct record *table_record_const(const struct table *table, uint32_t inde
     return &table->records[index];
 }
 
+uint32_t table_extent(const struct table *table)
+{
+    return table->fresh;
+}
+
+const struct record *table_used(const struct table *table, uint32_t index)
+{
+    const struct record *record = table_record_const(table, index);
+    return record->pins != FREE ? record : NULL;
+}
+
 bool table_banned(const struct record *record, uint64_t now)
 {
     uint32_t left = record->ban_until - (uint32_t)now;

@@ -85,6 +85,11 @@ uint32_t table_obtain(struct table *table, uint64_t group, const uint32_t key[4]
 struct record *table_record(struct table *table, uint32_t index);
 const struct record *table_record_const(const struct table *table, uint32_t index);
 
+/* To walk the table: every record in use has an index below the extent; at an index below it the record, NULL where it
+ * is free. */
+uint32_t table_extent(const struct table *table);
+const struct record *table_used(const struct table *table, uint32_t index);
+
 /* Holds a record, and lets go of it. Each pin needs its unpin; a pinned record keeps its index. */
 void table_pin(struct table *table, uint32_t index);
 void table_unpin(struct table *table, uint32_t index);
