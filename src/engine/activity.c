@@ -16,6 +16,13 @@ _Static_assert(MONITORED < RECORD_WINDOWS, "a window each");
 /* What a cell of them holds: the largest number that leaves four of them in an hour. */
 #define CELL_MAX 65535
 
+/* To find one that may go, as a crowd of clients must not cost more than what it is for is worth. */
+#define LOOK 4
+#define PASS 64
+
+/* When a record was silent for so long, every window of it is empty (window.h). */
+#define FORGOTTEN_TICKS ((uint64_t)(ACTIVITY_WINDOW_NS + ACTIVITY_WINDOW_NS / 3) >> TICK_BITS)
+
 struct activity {
     struct table *clients, *domains;
     char (*names)[KEY_TEXT_SIZE]; /* of the domains, by the index of the record */
@@ -35,6 +42,10 @@ struct activity *activity_new(const uint64_t seed[2])
     };
     if (!activity->clients || !activity->domains || !activity->names)
         activity_free(&activity);
+    if (activity) {
+        table_set_look(activity->clients, LOOK, PASS);
+        table_set_look(activity->domains, LOOK, PASS);
+    }
     return activity;
 }
 
@@ -58,11 +69,7 @@ size_t activity_bytes(void)
 static bool is_dead(void *unused, struct record *record, uint64_t tick)
 {
     (void)unused;
-    record_touch(record, tick);
-    for (unsigned i = 0; i < RECORD_WINDOWS; i++)
-        if (window_count(&record->windows[i]) > 0)
-            return false;
-    return true;
+    return table_age(record, tick) >= FORGOTTEN_TICKS;
 }
 
 /* ---- counting ---- */
@@ -214,9 +221,8 @@ size_t engine_activity(const struct engine *engine, enum activity_kind kind, int
         if (!record)
             continue;
         struct record copy = *record;
-        if (is_dead(NULL, &copy, tick) && record->pins == 0)
-            continue;
-        struct activity_view *view = &out[found++];
+        record_touch(&copy, tick);
+        struct activity_view *view = &out[found];
         view->client = kind == ACTIVITY_OF_CLIENTS ? client_of(record) : (struct prefix){.bits = 0};
         view->domain[0] = '\0';
         if (kind == ACTIVITY_OF_DOMAINS)
@@ -226,6 +232,8 @@ size_t engine_activity(const struct engine *engine, enum activity_kind kind, int
         view->messages = window_count(&copy.windows[MESSAGES]);
         view->refused = window_count(&copy.windows[REFUSED]);
         view->monitored = window_count(&copy.windows[MONITORED]);
+        found += view->sessions > 0 || view->connections > 0 || view->messages > 0 || view->refused > 0 ||
+                 view->monitored > 0;
     }
     if (*next >= table_extent(table))
         *next = 0;
