@@ -401,7 +401,7 @@ static void on_sample(evutil_socket_t descriptor, short what, void *data)
     (void)descriptor;
     (void)what;
     (void)data;
-    history_begin(server.history);
+    history_begin(server.history, wall_now());
     do {
         pthread_mutex_lock(&server.lock);
         count = engine_counters(server.engine, from, counters, CHUNK);
