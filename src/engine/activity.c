@@ -113,7 +113,7 @@ static struct record *client_record(struct judging *judging, struct session *ses
 
     if (client.addr.family == ADDR_NONE)
         return NULL;
-    if (index == TABLE_NONE || (!session->shown && !is_of(table_used(table, index), &client, key)))
+    if (index == TABLE_NONE || (!session->shown && !is_of(table_at(table, index), &client, key)))
         index = table_obtain(table, group_of(&client), key, judging->tick, is_dead, NULL);
     if (session)
         session->activity = index + 1;
@@ -217,7 +217,7 @@ size_t engine_activity(const struct engine *engine, enum activity_kind kind, int
     const uint64_t tick = (uint64_t)(now > engine->now ? now : engine->now) >> TICK_BITS;
     for (unsigned looked = 0; *next < table_extent(table) && looked < ENGINE_BATCH && found < room; looked++) {
         const uint32_t index = (uint32_t)(*next)++;
-        const struct record *record = table_used(table, index);
+        const struct record *record = table_at(table, index);
         if (!record)
             continue;
         struct record copy = *record;

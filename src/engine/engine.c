@@ -59,8 +59,11 @@ struct engine *engine_new(const struct engine_params *params, struct rules **rul
     engine->crossings = crossings_new(engine->seed);
     engine->table = table_new(params->table_records, engine->seed);
     engine->activity = params->activity ? activity_new(engine->seed) : NULL;
-    if (engine->sessions && engine->crossings && engine->table && (engine->connections || !params->connections) &&
-        (engine->activity || !params->activity))
+    engine->operator_bans = operator_bans_new(engine->seed);
+    engine->key_texts = key_texts_new();
+    engine->networks_epoch = 1;
+    if (engine->sessions && engine->crossings && engine->table && engine->operator_bans && engine->key_texts &&
+        (engine->connections || !params->connections) && (engine->activity || !params->activity))
         engine->current = tally_new(rules, engine->records, engine->seed);
     if (!engine->current)
         engine_free(&engine);
@@ -76,6 +79,8 @@ void engine_free(struct engine **engine)
     crossings_free(&(*engine)->crossings);
     table_free(&(*engine)->table);
     activity_free(&(*engine)->activity);
+    operator_bans_free(&(*engine)->operator_bans);
+    key_texts_free(&(*engine)->key_texts);
     free((*engine)->sessions);
     free((*engine)->connections);
     free(*engine);
@@ -87,6 +92,7 @@ struct engine_memory engine_memory(uint32_t session_records, uint32_t table_reco
 {
     return (struct engine_memory){
         .sessions = sizeof(struct engine) + session_records * sizeof(struct session) + crossings_bytes() +
+                    operator_bans_bytes() + key_texts_bytes() +
                     (connections ? connection_buckets(session_records) * sizeof(uint32_t) : 0),
         .table = table_bytes(table_records) + (activity ? activity_bytes() : 0),
         .per_rules = tally_bytes(session_records, rules),
@@ -394,6 +400,7 @@ void engine_sweep(struct engine *engine, int64_t now)
     engine_advance(engine, now);
     activity_sweep(engine, SWEEP_ACTIVITY);
     table_sweep(engine->table, engine_tick(engine), ENGINE_BATCH - SWEEP_ACTIVITY, record_dead, engine);
+    operator_bans_expire(engine->operator_bans, engine->now, ENGINE_BATCH);
 }
 
 size_t engine_crossings_over(struct engine *engine, int64_t now, bool all, struct crossing_report *out, size_t room)
@@ -507,6 +514,8 @@ struct engine_totals engine_totals(const struct engine *engine)
         .claimed = engine->claimed,
         .lapsed = engine->lapsed,
         .exempted = engine->exempted,
+        .bans = table.banned,
+        .operator_bans = operator_bans_count(engine->operator_bans),
     };
     memcpy(totals.events, engine->events, sizeof totals.events);
     return totals;
