@@ -102,13 +102,13 @@ START_TEST(a_part_of_the_scopes)
             rules_set(builder, peer, SETTING_LISTENER_SESSIONS, 5);
     }
     serve();
-    connect_from("10.0.1.200");
+    connect_from("10.0.0.240");
     json_t *page = get(control_status, "", 200);
     assert_size(page, "scopes", 200);
     assert_int(page, "scopes_left_out", 302); /* the service and the listener are scopes, too */
     /* Those with sessions are among them, in their order; then those with a cap. */
     assert_text(page, "scopes.0.scope", "service");
-    assert_text(page, "scopes.199.scope", "listener[default]/peer[10.0.1.200]");
+    assert_text(page, "scopes.199.scope", "listener[default]/peer[10.0.0.240]");
     assert_int(page, "scopes.199.sessions", 1);
     assert_int(page, "scopes.5.max", 5);
     json_decref(page);
