@@ -68,7 +68,7 @@ static void release(struct slot *slot)
     slot->buffers = NULL;
     slot->connection = NULL;
     slot->ended = NULL;
-    if (socket->used-- == socket->bounds.connections)
+    if (socket->used-- == socket->bounds.connections && socket->listener)
         evconnlistener_enable(socket->listener);
     if (ended)
         ended(slot->ended_context);
@@ -243,6 +243,7 @@ void http_socket_free(struct http_socket **socket)
     if (!old)
         return;
     *socket = NULL;
+    old->listener = NULL; /* evhttp frees it before it closes connections */
     if (old->http)
         evhttp_free(old->http);
     for (unsigned i = 0; i < old->bounds.connections && old->slots[i].timer; i++) {
