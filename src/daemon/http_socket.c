@@ -30,6 +30,7 @@ struct slot {
     struct event *timer;
     struct bufferevent *buffers;
     struct evhttp_connection *connection;
+    struct evhttp_request *endless; /* SLOT_ENDLESS: what is being answered */
     void (*ended)(void *context);
     void *ended_context;
 };
@@ -68,6 +69,10 @@ static void release(struct slot *slot)
     slot->buffers = NULL;
     slot->connection = NULL;
     slot->ended = NULL;
+    /* evhttp leaves a request to whoever has not answered it to the end, if writing to the connection has failed. */
+    if (slot->endless && !evhttp_request_get_connection(slot->endless))
+        evhttp_request_free(slot->endless);
+    slot->endless = NULL;
     if (socket->used-- == socket->bounds.connections && socket->listener)
         evconnlistener_enable(socket->listener);
     if (ended)
@@ -262,6 +267,7 @@ void http_socket_endless(struct http_socket *socket, struct evhttp_request *requ
     struct slot *slot = slot_of(socket, request);
 
     enter(slot, SLOT_ENDLESS);
+    slot->endless = request;
     slot->ended = ended;
     slot->ended_context = context;
 }
