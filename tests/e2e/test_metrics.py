@@ -97,7 +97,7 @@ def test_sessions_and_refusals_as_clients_saw_them(mta, watched):
     assert verdicts(control, "refuse") == {"client_sessions": 1, "listener_sessions": 3}
     assert verdicts(control, "monitor") == {}
     held[0].send_message()
-    held[0].send_message("root@test.example", "postmaster@test.example")
+    held[0].send_message("root@test.example", "root@test.example")
     metrics, status = control.metrics(), control.json("/status.json")
     assert metrics["tidegate_events_total", 'event="connect"'] == status["events"]["connect"] == 9
     assert metrics["tidegate_events_total", 'event="mail"'] == status["events"]["mail"] == 2
