@@ -781,6 +781,7 @@ START_TEST(the_control_socket_has_its_mode_and_a_stale_one_is_replaced)
     http_service_close(service);
     ck_assert_int_eq(access(local.sun_path, F_OK), 0);
     ck_assert_msg(http_service_open(&config, &control, reload, &second, error), "%s", error);
+    closed[sizeof closed / sizeof *closed - 1] = service;
     service = second;
     ck_assert(http_service_start(service, base));
     ck_assert_int_eq(ask(false, "GET", "/status.json").status, 200);
