@@ -7,7 +7,7 @@ Prints five results:
      median over the pairs, for then a machine that is slow for a while slows both runs of a pair, or spoils a few pairs
      and not the median;
   2. what the engine takes to decide a connect and its close (engine_bench, when it has been built): with many peers,
-     with 10 million clients known, with a million blocks denied;
+     with 10 million clients known, with a million blocks denied, with activity counted;
   3. the time that `tidegated -t` takes with a file of a million denied blocks;
   4. the resident memory of a tidegated whose tables are all full, beside what `tidegated -t` said it would be;
   5. requests a second through the policy door with every limit on, and through a policy server that only ever says

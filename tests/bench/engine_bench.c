@@ -1,12 +1,13 @@
 /*
  * engine_bench.c: what it takes the engine to decide one connect and its close.
  *
- * usage: engine_bench [--check] [--clients NUMBER] [peers|clients|deny]...     (without a name: all three)
+ * usage: engine_bench [--check] [--clients NUMBER] [peers|clients|deny|activity]...     (without a name: all)
  *
  *   peers     with 10 and with 10,000 peers, caps in every scope;
  *   clients   with 10,000 and with 10 million clients (or NUMBER) known to the built-in client_* limits: beside it what
  *             one access of memory takes that must wait for the one before, and the resident memory of a known client;
- *   deny      without and with a deny list of a million blocks, in such accesses again.
+ *   deny      without and with a deny list of a million blocks, in such accesses again;
+ *   activity  without and with what people see of clients, of which there are more than it has room for.
  *
  * What is compared runs by turns in one process, and the medians of the rounds count. With --check the exit status is 1
  * when a target is missed three times running.
@@ -39,6 +40,9 @@
 #define DENIED 1000000
 #define DENY_SHORTEST 22
 #define DENY_ACCESSES 3.0
+
+#define MANY_SEEN 100000
+#define ACTIVITY_RATIO 2.0
 
 #define SECOND_NS INT64_C(1000000000)
 #define BETWEEN_NS INT64_C(100000) /* from one event to the next */
@@ -82,9 +86,10 @@ static struct addr client_of(uint32_t number)
     return ipv4(UINT32_C(10) << 24 | (number * UINT32_C(2654435761) & 0xffffff));
 }
 
-static struct engine *make_engine(struct rules_builder **builder, uint32_t table_records)
+static struct engine *make_engine(struct rules_builder **builder, uint32_t table_records, bool activity)
 {
-    const struct engine_params params = {.session_records = 65536, .table_records = table_records, .seed = {1, 2}};
+    const struct engine_params params = {
+        .session_records = 65536, .table_records = table_records, .seed = {1, 2}, .activity = activity};
     struct rules_error error;
     struct rules *rules = rules_build(*builder, &error);
     struct engine *engine = rules ? engine_new(&params, &rules) : NULL;
@@ -222,7 +227,7 @@ static struct engine *engine_with_peers(uint32_t peers)
         rules_add_prefix(builder, peer, &block);
         rules_set(builder, peer, SETTING_LISTENER_SESSIONS, HIGH);
     }
-    return make_engine(&builder, 65536);
+    return make_engine(&builder, 65536, false);
 }
 
 static bool bench_peers(void)
@@ -253,12 +258,12 @@ static bool bench_peers(void)
 
 /* ---- clients ---- */
 
-static struct engine *engine_for_clients(uint32_t clients)
+static struct engine *engine_for_clients(uint32_t clients, bool activity)
 {
     struct rules_builder *builder = rules_builder_new();
 
     add_client_limits(builder);
-    return make_engine(&builder, clients);
+    return make_engine(&builder, clients, activity);
 }
 
 static void know_clients(struct subject *subject, uint32_t count)
@@ -285,8 +290,8 @@ static void pick_clients(struct addr clients[SESSIONS], uint32_t known, uint64_t
 static bool bench_clients(uint32_t known)
 {
     static struct addr few_clients[SESSIONS], many_clients[SESSIONS];
-    struct subject few = {.engine = engine_for_clients(FEW_CLIENTS), .clients = few_clients};
-    struct subject many = {.engine = engine_for_clients(known), .clients = many_clients};
+    struct subject few = {.engine = engine_for_clients(FEW_CLIENTS, false), .clients = few_clients};
+    struct subject many = {.engine = engine_for_clients(known, false), .clients = many_clients};
     double chase[ROUNDS];
     uint64_t random = 5;
     volatile uint32_t at = 0;
@@ -337,7 +342,7 @@ static struct engine *engine_with_denied(uint32_t blocks)
         const struct prefix block = {.addr = addr_cut(&addr, bits), .bits = (uint8_t)bits};
         rules_add_list_prefix(builder, LIST_DENY, &block);
     }
-    return make_engine(&builder, 65536);
+    return make_engine(&builder, 65536, false);
 }
 
 /* From all over the address space, so that each look-up ends deep in the list, but none that is denied. */
@@ -387,10 +392,38 @@ static bool bench_deny(void)
     return accesses <= DENY_ACCESSES;
 }
 
+/* ---- activity ---- */
+
+static bool bench_activity(void)
+{
+    static struct addr clients[SESSIONS];
+    struct subject without = {.engine = engine_for_clients(MANY_SEEN, false), .clients = clients};
+    struct subject with = {.engine = engine_for_clients(MANY_SEEN, true), .clients = clients};
+    uint64_t random = 11;
+    double ratio = 0;
+
+    know_clients(&without, MANY_SEEN);
+    know_clients(&with, MANY_SEEN);
+    for (int attempt = 0; attempt < ATTEMPTS && (attempt == 0 || ratio > ACTIVITY_RATIO); attempt++) {
+        for (int i = 0; i < ROUNDS; i++) {
+            pick_clients(clients, MANY_SEEN, &random);
+            without.ns[i] = run_sessions(&without);
+            with.ns[i] = run_sessions(&with);
+        }
+        double without_ns = median(without.ns), with_ns = median(with.ns);
+        ratio = with_ns / without_ns;
+        printf("bench=engine_activity ratio=%.2f target=%.2f ns_without=%.0f ns_with=%.0f\n", ratio, ACTIVITY_RATIO,
+               without_ns, with_ns);
+    }
+    engine_free(&without.engine);
+    engine_free(&with.engine);
+    return ratio <= ACTIVITY_RATIO;
+}
+
 int main(int argc, char **argv)
 {
     uint32_t known = MANY_CLIENTS;
-    bool check = false, peers = false, clients = false, deny = false, reached = true;
+    bool check = false, peers = false, clients = false, deny = false, activity = false, reached = true;
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--check") == 0)
@@ -403,12 +436,14 @@ int main(int argc, char **argv)
             clients = true;
         else if (strcmp(argv[i], "deny") == 0)
             deny = true;
+        else if (strcmp(argv[i], "activity") == 0)
+            activity = true;
         else
-            die("usage: engine_bench [--check] [--clients NUMBER] [peers|clients|deny]...");
+            die("usage: engine_bench [--check] [--clients NUMBER] [peers|clients|deny|activity]...");
     }
     if (known < FEW_CLIENTS || known > CLIENTS_MAX)
         die("--clients: expected a number from 10000 to 16777216");
-    bool all = !peers && !clients && !deny;
+    bool all = !peers && !clients && !deny && !activity;
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (all || peers)
         reached = bench_peers() && reached;
@@ -416,5 +451,7 @@ int main(int argc, char **argv)
         reached = bench_clients(known) && reached;
     if (all || deny)
         reached = bench_deny() && reached;
+    if (all || activity)
+        reached = bench_activity() && reached;
     return check && !reached;
 }
