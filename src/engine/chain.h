@@ -7,6 +7,12 @@
 #include "event.h"
 #include "rules.h"
 
+/* Where a value comes from: a scope's block, and the line of the configuration; 0: it is a default, or not known. */
+struct said {
+    scope_id scope;
+    uint32_t line;
+};
+
 /* What is kept of a session so that its chain can be derived again under other rules. */
 struct session_facts {
     struct addr client;
@@ -42,15 +48,24 @@ void rules_resolve(const struct rules *rules, const struct session_facts *facts,
 /* The value of a setting in a chain of levels, 0 when none of them gives it. */
 int64_t rules_setting(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting);
 
-/* The scope that gives it, RULES_SERVICE when none does. */
+/* The scope that gives it, RULES_SERVICE when none does; and where. */
 scope_id rules_setting_scope(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting);
+struct said rules_setting_said(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting);
 
 /* The number of scopes; their ids are 0 up to it. */
 uint32_t rules_scope_count(const struct rules *rules);
 
-/* The cap on sessions of a scope, 0: none; and the limit that it goes by. */
+/* The cap on sessions of a scope, 0: none; the limit that it goes by; and where it is said, which for a listener and
+ * the service may be in the other's block. */
 uint32_t rules_cap(const struct rules *rules, scope_id scope);
 enum limit_id rules_cap_limit(scope_id scope);
+uint32_t rules_cap_line(const struct rules *rules, scope_id scope);
+
+/* Facts of a session that comes in where the configuration says it may, client aside: its listens, its listeners
+ * without one, and that of sessions that no other matches. At most one for each number up to rules_place_count(); false
+ * for a number without one. */
+uint32_t rules_place_count(const struct rules *rules);
+bool rules_place(const struct rules *rules, uint32_t number, struct session_facts *facts);
 
 /* The client of an address as this rule set counts clients. */
 struct prefix rules_client(const struct rules *rules, const struct addr *addr);

@@ -42,4 +42,7 @@ uint32_t nameset_exact(const struct nameset *set, const char *name);
  * NAMESET_NONE when there is none. */
 uint32_t nameset_address(const struct nameset *set, const char *name);
 
+/* The same; *found is that part of `name` that the set has, NULL when there is none. */
+uint32_t nameset_find(const struct nameset *set, const char *name, const char **found);
+
 #endif

@@ -111,10 +111,16 @@ int64_t rules_setting(const struct rules *rules, const uint32_t *levels, unsigne
     return settings ? settings->value[setting] : 0;
 }
 
-scope_id rules_setting_scope(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting)
+struct said rules_setting_said(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting)
 {
     const struct settings *settings = find_setting(rules, levels, count, setting);
-    return settings ? settings->origin[setting] : RULES_SERVICE;
+    return settings ? (struct said){settings->origin[setting], settings->line[setting]}
+                    : (struct said){RULES_SERVICE, 0};
+}
+
+scope_id rules_setting_scope(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting)
+{
+    return rules_setting_said(rules, levels, count, setting).scope;
 }
 
 void rules_resolve(const struct rules *rules, const struct session_facts *facts, struct chain *chain)
@@ -167,11 +173,41 @@ enum limit_id rules_cap_limit(scope_id scope)
     return scope == RULES_SERVICE ? LIMIT_SERVICE_SESSIONS : LIMIT_LISTENER_SESSIONS;
 }
 
+static enum setting cap_setting(scope_id scope)
+{
+    return scope == RULES_SERVICE ? SETTING_SERVICE_SESSIONS : SETTING_LISTENER_SESSIONS;
+}
+
 uint32_t rules_cap(const struct rules *rules, scope_id scope)
 {
-    enum setting setting = scope == RULES_SERVICE ? SETTING_SERVICE_SESSIONS : SETTING_LISTENER_SESSIONS;
+    enum setting setting = cap_setting(scope);
     const struct settings *settings = &rules->scopes[scope].settings;
     return settings->set >> setting & 1 ? (uint32_t)settings->value[setting] : 0;
+}
+
+uint32_t rules_cap_line(const struct rules *rules, scope_id scope)
+{
+    return rules->scopes[scope].settings.line[cap_setting(scope)];
+}
+
+/* One for each scope: a listen is its own place, a listener one of what none of its listens matches. */
+uint32_t rules_place_count(const struct rules *rules)
+{
+    return rules->scope_count;
+}
+
+bool rules_place(const struct rules *rules, uint32_t number, struct session_facts *facts)
+{
+    const struct scope *scope = &rules->scopes[number], *listener = scope;
+
+    if (scope->kind == SCOPE_LISTEN)
+        listener = &rules->scopes[scope->parent];
+    else if (scope->kind != SCOPE_LISTENER || (!scope->daemon_name && number != rules->catch_all))
+        return false;
+    facts->local = scope->addr;
+    facts->local_port = scope->port;
+    facts->daemon_name = rules_name_hash(listener->daemon_name);
+    return true;
 }
 
 struct prefix rules_client(const struct rules *rules, const struct addr *addr)

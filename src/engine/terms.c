@@ -61,8 +61,8 @@ bool rules_terms(const struct rules *rules, const uint32_t *levels, unsigned lev
     return out->mode != MODE_OFF;
 }
 
-/* The maxima of the set that fit the subject; NULL when none do. */
-static const struct limit_maxima *keyset_find(const struct keyset *set, const struct terms_subject *subject)
+/* What the set says of the subject; NULL when nothing. */
+static const struct keyed_maxima *keyset_find(const struct keyset *set, const struct terms_subject *subject)
 {
     uint32_t found = NAMESET_NONE;
 
@@ -77,28 +77,45 @@ static const struct limit_maxima *keyset_find(const struct keyset *set, const st
     }
     if (found == NAMESET_NONE && subject->name && subject->name[0])
         found = nameset_address(set->names, subject->name);
-    return found == NAMESET_NONE ? NULL : &set->maxima[found];
+    return found == NAMESET_NONE ? NULL : &set->keys[found];
 }
 
-static const struct limit_maxima *find_key(const struct rules *rules, const struct terms *terms,
-                                           const struct terms_subject *subject)
+static const struct keyed_maxima *find_key(const struct rules *rules, const struct terms *terms,
+                                           const struct terms_subject *subject, scope_id *scope)
 {
     for (unsigned i = 0; i < terms->block_count; i++) {
         for (const struct limit_block *block = terms->blocks[i]; block;
              block = block->wider != RULES_NO_BLOCK ? &rules->blocks[block->wider] : NULL) {
-            const struct limit_maxima *found = block->keys ? keyset_find(block->keys, subject) : NULL;
-            if (found)
+            const struct keyed_maxima *found = block->keys ? keyset_find(block->keys, subject) : NULL;
+            if (found) {
+                *scope = block->keys->scope;
                 return found;
+            }
         }
     }
     return NULL;
 }
 
-uint32_t terms_max(const struct rules *rules, const struct terms *terms, const struct terms_subject *subject)
+struct said terms_said(const struct terms *terms, enum limit_term term)
 {
-    if (terms->except && keyset_find(terms->except, subject))
+    for (unsigned i = 0; i < terms->block_count; i++)
+        if (terms->blocks[i]->set >> term & 1)
+            return terms->blocks[i]->said[term];
+    return (struct said){RULES_SERVICE, 0};
+}
+
+uint32_t terms_max_said(const struct rules *rules, const struct terms *terms, const struct terms_subject *subject,
+                        struct max_said *said)
+{
+    const struct keyed_maxima *except = terms->except ? keyset_find(terms->except, subject) : NULL;
+
+    *said = (struct max_said){.source = MAX_OF_LIMIT, .term = TERM_MAX};
+    if (except) {
+        *said = (struct max_said){MAX_OF_EXCEPT, TERM_MAX, {terms->except->scope, except->line}};
         return 0;
-    const struct limit_maxima *key = find_key(rules, terms, subject);
+    }
+    scope_id scope = RULES_SERVICE;
+    const struct keyed_maxima *key = find_key(rules, terms, subject, &scope);
     const struct {
         enum limit_term term;
         bool applies;
@@ -109,13 +126,25 @@ uint32_t terms_max(const struct rules *rules, const struct terms *terms, const s
         {TERM_MAX, true},
     };
     /* What a key says comes before all that the limit says of everybody. */
-    for (size_t i = 0; i < sizeof choices / sizeof *choices && key; i++)
-        if (choices[i].applies && key->set >> choices[i].term & 1)
-            return key->max[choices[i].term];
-    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
-        if (choices[i].applies && terms->value[choices[i].term] != TERM_UNSET)
-            return (uint32_t)terms->value[choices[i].term];
+    for (size_t i = 0; i < sizeof choices / sizeof *choices && key; i++) {
+        if (!choices[i].applies || !(key->maxima.set >> choices[i].term & 1))
+            continue;
+        *said = (struct max_said){MAX_OF_KEY, choices[i].term, {scope, key->line}};
+        return key->maxima.max[choices[i].term];
+    }
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
+        if (!choices[i].applies || terms->value[choices[i].term] == TERM_UNSET)
+            continue;
+        said->term = choices[i].term;
+        return (uint32_t)terms->value[choices[i].term];
+    }
     return 0;
+}
+
+uint32_t terms_max(const struct rules *rules, const struct terms *terms, const struct terms_subject *subject)
+{
+    struct max_said said;
+    return terms_max_said(rules, terms, subject, &said);
 }
 
 unsigned rules_session_limits(const struct rules *rules)
@@ -138,9 +167,17 @@ const char *rules_limit_name(const struct rules *rules, limit_number limit)
     return rules->limits[limit].name;
 }
 
-static enum list_answer answer_of(uint32_t list)
+static enum list_answer answer_of(uint32_t value)
 {
-    return list == LIST_DENY ? LISTED_DENY : list == LIST_EXEMPT ? LISTED_EXEMPT : LISTED_NOWHERE;
+    if (value == LPM_NONE) /* and NAMESET_NONE */
+        return LISTED_NOWHERE;
+    return list_of_value(value) == LIST_DENY ? LISTED_DENY : LISTED_EXEMPT;
+}
+
+struct listed rules_listed_client(const struct rules *rules, const struct addr *client)
+{
+    uint32_t value = lpm_lookup(rules->lists.clients, client);
+    return (struct listed){answer_of(value), line_of_value(value), bits_of_value(value), NULL};
 }
 
 enum list_answer rules_list_client(const struct rules *rules, const struct addr *client)
@@ -148,23 +185,34 @@ enum list_answer rules_list_client(const struct rules *rules, const struct addr 
     return answer_of(lpm_lookup(rules->lists.clients, client));
 }
 
-enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user)
+struct listed rules_listed_names(const struct rules *rules, const char *sender, const char *user)
 {
     const struct lists *lists = &rules->lists;
-    enum list_answer by_user = LISTED_NOWHERE, by_sender = LISTED_NOWHERE;
+    struct listed by_user = {.answer = LISTED_NOWHERE}, by_sender = {.answer = LISTED_NOWHERE};
 
     if (user && user[0]) {
-        by_user = answer_of(nameset_exact(lists->users, user));
-        if (by_user == LISTED_NOWHERE && lists->authenticated[LIST_DENY])
-            by_user = LISTED_DENY;
-        else if (by_user == LISTED_NOWHERE && lists->authenticated[LIST_EXEMPT])
-            by_user = LISTED_EXEMPT;
+        uint32_t value = nameset_exact(lists->users, user);
+        by_user = (struct listed){answer_of(value), line_of_value(value), 0, user};
+        for (unsigned list = 0; list < RULES_LISTS && by_user.answer == LISTED_NOWHERE; list++)
+            if (lists->authenticated[list])
+                by_user = (struct listed){list == LIST_DENY ? LISTED_DENY : LISTED_EXEMPT,
+                                          lists->authenticated_line[list], 0, NULL};
     }
-    if (sender && sender[0])
-        by_sender = answer_of(nameset_address(lists->senders, sender));
-    if (by_user == LISTED_DENY || by_sender == LISTED_DENY)
-        return LISTED_DENY;
-    return by_user != LISTED_NOWHERE ? by_user : by_sender;
+    if (sender && sender[0]) {
+        uint32_t value = nameset_find(lists->senders, sender, &by_sender.name);
+        by_sender.answer = answer_of(value);
+        by_sender.line = line_of_value(value);
+    }
+    if (by_user.answer == LISTED_DENY)
+        return by_user;
+    if (by_sender.answer == LISTED_DENY)
+        return by_sender;
+    return by_user.answer != LISTED_NOWHERE ? by_user : by_sender;
+}
+
+enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user)
+{
+    return rules_listed_names(rules, sender, user).answer;
 }
 
 enum limit_mode rules_deny_mode(const struct rules *rules)
