@@ -61,14 +61,16 @@ uint32_t rules_cap(const struct rules *rules, scope_id scope);
 enum limit_id rules_cap_limit(scope_id scope);
 uint32_t rules_cap_line(const struct rules *rules, scope_id scope);
 
-/* Facts of a session that comes in where the configuration says it may, client aside: its listens, its listeners
- * without one, and that of sessions that no other matches. At most one for each number up to rules_place_count(); false
- * for a number without one. */
+/* Where sessions come in, as far as the configuration knows: each listen; each listener with a daemon_name; and where
+ * none of them matches. Fills in all facts but the client. */
 uint32_t rules_place_count(const struct rules *rules);
-bool rules_place(const struct rules *rules, uint32_t number, struct session_facts *facts);
+void rules_place(const struct rules *rules, uint32_t number, struct session_facts *facts);
 
 /* The client of an address as this rule set counts clients. */
 struct prefix rules_client(const struct rules *rules, const struct addr *addr);
+
+/* The scope's title, "" where it has none. */
+const char *rules_scope_title(const struct rules *rules, scope_id scope);
 
 /* The scope's name as logs show it. Returns `out`. */
 const char *rules_scope_name(const struct rules *rules, scope_id scope, char out[SCOPE_NAME_SIZE]);

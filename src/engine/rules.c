@@ -190,24 +190,25 @@ uint32_t rules_cap_line(const struct rules *rules, scope_id scope)
     return rules->scopes[scope].settings.line[cap_setting(scope)];
 }
 
-/* One for each scope: a listen is its own place, a listener one of what none of its listens matches. */
 uint32_t rules_place_count(const struct rules *rules)
 {
-    return rules->scope_count;
+    return rules->listen_count + rules->name_count + 1;
 }
 
-bool rules_place(const struct rules *rules, uint32_t number, struct session_facts *facts)
+void rules_place(const struct rules *rules, uint32_t number, struct session_facts *facts)
 {
-    const struct scope *scope = &rules->scopes[number], *listener = scope;
-
-    if (scope->kind == SCOPE_LISTEN)
-        listener = &rules->scopes[scope->parent];
-    else if (scope->kind != SCOPE_LISTENER || (!scope->daemon_name && number != rules->catch_all))
-        return false;
-    facts->local = scope->addr;
-    facts->local_port = scope->port;
-    facts->daemon_name = rules_name_hash(listener->daemon_name);
-    return true;
+    facts->local = (struct addr){.family = ADDR_NONE};
+    facts->local_port = 0;
+    facts->daemon_name = 0;
+    if (number < rules->listen_count) {
+        const struct listen_key *listen = &rules->listens[number];
+        facts->local = listen->addr;
+        facts->local_port = listen->port;
+        if (listen->owner != RULES_NO_SCOPE)
+            facts->daemon_name = rules_name_hash(rules->scopes[listen->owner].daemon_name);
+    } else if (number - rules->listen_count < rules->name_count) {
+        facts->daemon_name = rules->names[number - rules->listen_count].hash;
+    }
 }
 
 struct prefix rules_client(const struct rules *rules, const struct addr *addr)
@@ -218,10 +219,15 @@ struct prefix rules_client(const struct rules *rules, const struct addr *addr)
     return (struct prefix){.addr = addr_cut(addr, bits), .bits = (uint8_t)bits};
 }
 
+const char *rules_scope_title(const struct rules *rules, scope_id scope)
+{
+    return rules->scopes[scope].title ? rules->scopes[scope].title : "";
+}
+
 const char *rules_scope_name(const struct rules *rules, scope_id scope, char out[SCOPE_NAME_SIZE])
 {
     const struct scope *s = &rules->scopes[scope];
-    const char *title = s->title ? s->title : "";
+    const char *title = rules_scope_title(rules, scope);
 
     switch (s->kind) {
     case SCOPE_SERVICE:
