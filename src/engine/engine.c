@@ -55,7 +55,11 @@ struct engine *engine_new(const struct engine_params *params, struct rules **rul
         engine->held[i].oldest = engine->held[i].newest = NO_SESSION;
     engine->crossings = crossings_new(engine->seed);
     engine->table = table_new(params->table_records, engine->seed);
-    if (engine->sessions && engine->crossings && engine->table && (engine->connections || !params->connections))
+    engine->operator_bans = operator_bans_new(engine->seed);
+    engine->key_texts = key_texts_new();
+    engine->networks_epoch = 1;
+    if (engine->sessions && engine->crossings && engine->table && engine->operator_bans && engine->key_texts &&
+        (engine->connections || !params->connections))
         engine->current = tally_new(rules, engine->records, engine->seed);
     if (!engine->current)
         engine_free(&engine);
@@ -70,6 +74,8 @@ void engine_free(struct engine **engine)
     tally_free(&(*engine)->next);
     crossings_free(&(*engine)->crossings);
     table_free(&(*engine)->table);
+    operator_bans_free(&(*engine)->operator_bans);
+    key_texts_free(&(*engine)->key_texts);
     free((*engine)->sessions);
     free((*engine)->connections);
     free(*engine);
@@ -82,6 +88,7 @@ struct engine_memory engine_memory(uint32_t session_records, uint32_t table_reco
     (void)activity;
     return (struct engine_memory){
         .sessions = sizeof(struct engine) + session_records * sizeof(struct session) + crossings_bytes() +
+                    operator_bans_bytes() + key_texts_bytes() +
                     (connections ? connection_buckets(session_records) * sizeof(uint32_t) : 0),
         .table = table_bytes(table_records),
         .per_rules = tally_bytes(session_records, rules),
@@ -372,6 +379,7 @@ void engine_sweep(struct engine *engine, int64_t now)
 {
     engine_advance(engine, now);
     table_sweep(engine->table, engine_tick(engine), ENGINE_BATCH, record_dead, engine);
+    operator_bans_expire(engine->operator_bans, engine->now, ENGINE_BATCH);
 }
 
 size_t engine_crossings_over(struct engine *engine, int64_t now, bool all, struct crossing_report *out, size_t room)
@@ -484,6 +492,8 @@ struct engine_totals engine_totals(const struct engine *engine)
         .untracked = table.untracked,
         .claimed = engine->claimed,
         .lapsed = engine->lapsed,
+        .bans = table.banned,
+        .operator_bans = operator_bans_count(engine->operator_bans),
     };
 }
 

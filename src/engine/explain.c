@@ -127,7 +127,7 @@ static uint64_t look_at_window(struct explaining *explaining, const struct terms
     if (one->max == 0)
         return from;
     if (terms->count == COUNT_NETWORKS && judging->client.family != ADDR_NONE) {
-        network_key(judging, terms, taking->key, taking->network);
+        network_key(judging, terms, taking->key, networks_epoch(judging->engine, record), taking->network);
         const struct window sight = network_sight(judging, taking);
         /* A network that is known is let in as long as it is. */
         if (from < window_room_at(&sight, judging->tick, 1))
@@ -296,6 +296,28 @@ static void explain_score(struct explaining *explaining)
     tell(explaining, &one);
 }
 
+/* The ban of an administrator, which is judged in place of the lists. */
+static void explain_ban(struct explaining *explaining, const struct operator_ban *ban, enum limit_per per)
+{
+    struct explanation one = {.limit = LIMIT_BAN,
+                              .scope_number = RULES_SERVICE,
+                              .mode = whole_mode(explaining),
+                              .count_of = COUNT_KINDS,
+                              .per = per,
+                              .banned = true,
+                              .ban_left_ns = ban->until - explaining->asking.now,
+                              .at_connect = per == PER_CLIENT,
+                              .next = NEXT_AT};
+    char text[PREFIX_TEXT_SIZE];
+
+    one.next_ns = one.ban_left_ns;
+    strcpy(one.name, limit_name(LIMIT_BAN));
+    if (per == PER_CLIENT)
+        one.client = ban->target.clients;
+    strcpy(one.key, per == PER_CLIENT ? prefix_format(&ban->target.clients, text) : ban->target.name);
+    tell(explaining, &one);
+}
+
 /* What one of the lists answers. */
 static void explain_listed(struct explaining *explaining, const struct listed *listed, const char *key,
                            enum limit_per per)
@@ -312,8 +334,6 @@ static void explain_listed(struct explaining *explaining, const struct listed *l
                               .at_connect = per == PER_CLIENT,
                               .next = denied ? NEXT_NEVER : NEXT_NOW};
 
-    if (listed->answer == LISTED_NOWHERE)
-        return;
     strcpy(one.name, denied ? limit_name(LIMIT_DENY) : "exempt");
     if (per == PER_CLIENT)
         one.client = (struct prefix){judging->client, (uint8_t)addr_width(&judging->client)};
@@ -322,25 +342,46 @@ static void explain_listed(struct explaining *explaining, const struct listed *l
     note_score(explaining, &one, rules_deny_points(judging->rules));
 }
 
-static void explain_lists(struct explaining *explaining)
+static void explain_client_lists(struct explaining *explaining)
+{
+    const struct judging *judging = &explaining->asking.judging;
+    const struct listed listed = rules_listed_client(judging->rules, &judging->client);
+    const struct prefix entry = {addr_cut(&judging->client, listed.bits), (uint8_t)listed.bits};
+    const struct operator_ban *ban;
+    char text[PREFIX_TEXT_SIZE];
+
+    engine_list_client(judging->engine, &judging->client, explaining->asking.now, &ban);
+    if (ban)
+        explain_ban(explaining, ban, PER_CLIENT);
+    else if (listed.answer != LISTED_NOWHERE)
+        explain_listed(explaining, &listed, prefix_format(&entry, text), PER_CLIENT);
+    explaining->spared = !ban && listed.answer == LISTED_EXEMPT;
+}
+
+static void explain_name_lists(struct explaining *explaining)
 {
     const struct judging *judging = &explaining->asking.judging;
     const char *sender = judging->event->sender, *user = explaining->asking.subject->user;
-    const struct listed client = rules_listed_client(judging->rules, &judging->client);
-    const struct listed names = rules_listed_names(judging->rules, sender, user);
-    const struct prefix entry = {addr_cut(&judging->client, client.bits), (uint8_t)client.bits};
-    char text[PREFIX_TEXT_SIZE];
+    const struct listed listed = rules_listed_names(judging->rules, sender, user);
+    const struct operator_ban *ban;
 
-    explaining->spared = client.answer == LISTED_EXEMPT;
-    explain_listed(explaining, &client, prefix_format(&entry, text), PER_CLIENT);
-    if (explaining->spared) /* nobody looks at its names any more */
-        return;
-    explaining->names_spared = names.answer == LISTED_EXEMPT;
-    explain_listed(explaining, &names, names.name ? names.name : "",
-                   !names.name || names.name == user ? PER_USER
-                   : strchr(names.name, '@')         ? PER_SENDER
-                                                     : PER_SENDER_DOMAIN);
-    /* It is judged at RCPT as at MAIL, but gives its points once. */
+    engine_list_names(judging->engine, sender, user, explaining->asking.now, &ban);
+    if (ban)
+        explain_ban(explaining, ban, PER_SENDER_DOMAIN);
+    else if (listed.answer != LISTED_NOWHERE)
+        explain_listed(explaining, &listed, listed.name ? listed.name : "",
+                       !listed.name || listed.name == user ? PER_USER
+                       : strchr(listed.name, '@')          ? PER_SENDER
+                                                           : PER_SENDER_DOMAIN);
+    explaining->names_spared = !ban && listed.answer == LISTED_EXEMPT;
+}
+
+static void explain_lists(struct explaining *explaining)
+{
+    explain_client_lists(explaining);
+    if (!explaining->spared) /* else nobody looks at its names any more */
+        explain_name_lists(explaining);
+    /* Deny is judged at connect and later, but gives its points once. */
     explaining->list_scored = explaining->scored_count < 2 ? explaining->scored_count : 1;
 }
 

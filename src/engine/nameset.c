@@ -102,29 +102,29 @@ uint32_t nameset_exact(const struct nameset *set, const char *name)
     return slot->text != 0 ? slot->value : NAMESET_NONE;
 }
 
-uint32_t nameset_find(const struct nameset *set, const char *name, const char **found)
+uint32_t nameset_match(const struct nameset *set, const char *name, const char **entry)
 {
-    const char *domain = strrchr(name, '@');
+    const char *domain = strrchr(name, '@'), *part = name;
     uint32_t value = NAMESET_NONE;
 
-    *found = NULL;
     if (!set || set->count == 0)
         return NAMESET_NONE;
-    if (domain && (value = nameset_exact(set, name)) != NAMESET_NONE)
-        *found = name;
+    if (domain)
+        value = nameset_exact(set, name);
     domain = domain ? domain + 1 : name;
     for (unsigned label = 0; value == NAMESET_NONE && domain && label < NAMESET_LABELS; label++) {
-        value = nameset_exact(set, domain);
-        if (value != NAMESET_NONE)
-            *found = domain;
-        domain = strchr(domain, '.');
+        part = domain;
+        value = nameset_exact(set, part);
+        domain = strchr(part, '.');
         domain = domain ? domain + 1 : NULL;
     }
+    if (value != NAMESET_NONE)
+        *entry = part;
     return value;
 }
 
 uint32_t nameset_address(const struct nameset *set, const char *name)
 {
-    const char *found;
-    return nameset_find(set, name, &found);
+    const char *entry;
+    return nameset_match(set, name, &entry);
 }

@@ -64,6 +64,12 @@ struct limit_block {
     struct said said[LIMIT_TERMS]; /* by whom each term that is given is */
 };
 
+/* A block by the group of its records. */
+struct group_block {
+    uint64_t group;
+    limit_block_id block;
+};
+
 struct limit_kind {
     char name[LIMIT_NAME_SIZE];
     enum limit_count count;
@@ -149,7 +155,8 @@ struct rules {
     uint64_t at_event[EVENT_KINDS]; /* the limits that have a block and to which the event may matter, as bits */
     struct limit_block *blocks;     /* first those of the builder, in its order, then those of layers */
     uint32_t block_count;
-    uint32_t own_blocks; /* how many were the builder's: they own what they point to */
+    uint32_t own_blocks;        /* how many were the builder's: they own what they point to */
+    struct group_block *groups; /* those, sorted by group and number */
     struct lists lists;
     bool has_deny; /* the deny list has an entry */
     bool monitor;

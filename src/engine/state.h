@@ -6,6 +6,8 @@
 
 #include "crossing.h"
 #include "engine.h"
+#include "key_texts.h"
+#include "operator_bans.h"
 #include "request.h"
 #include "table.h"
 #include "tally.h"
@@ -73,6 +75,15 @@ struct limit_totals {
     uint64_t bans;
 };
 
+/* The ban byte of a record: which of its limits began it, and how much that counts. */
+#define BAN_SLOT(ban) ((ban)&0x0f)
+#define BAN_RANK(ban) ((ban) >> 4)
+#define BAN(rank, slot) ((uint8_t)((rank) << 4 | (1 + (slot))))
+enum { RANK_MONITOR, RANK_SCORE, RANK_BLOCK };
+
+/* So many different lengths of bans are told apart. */
+#define BAN_LENGTHS 255
+
 struct engine {
     uint64_t seed[2];
     uint32_t records;
@@ -95,6 +106,11 @@ struct engine {
     int64_t now;                    /* the latest time seen */
     int64_t idle_slack_ns;
     struct limit_totals totals[LIMIT_END]; /* by enum limit_id */
+    struct operator_bans *operator_bans;
+    struct key_texts *key_texts;
+    uint32_t ban_lengths[BAN_LENGTHS]; /* ticks; what a record's ban_length counts from */
+    uint8_t ban_length_count;
+    uint16_t networks_epoch; /* the latest, of records.c; never 0 */
 };
 
 /* Which limits on sessions, and others, are judged. */
@@ -222,13 +238,21 @@ const char *name_of(const struct judging *judging, enum limit_per per);
 struct terms_subject subject_of(const struct judging *judging, enum limit_per per);
 bool counted_key(const struct judging *judging, const struct terms *terms, uint64_t *group, uint32_t key[4]);
 
-/* The key of the network that the client comes from, among those of a name; a window that counts it once as long as it
- * is in the count of the name, of the shape in `taking`, brought to now. */
-void network_key(const struct judging *judging, const struct terms *terms, const uint32_t name[4], uint32_t key[4]);
+/* The key of the network that the client comes from, among those of a name in that epoch; a window that counts it once
+ * as long as it is in the count of the name, of the shape in `taking`, brought to now. */
+void network_key(const struct judging *judging, const struct terms *terms, const uint32_t name[4], uint16_t epoch,
+                 uint32_t key[4]);
 struct window network_sight(const struct judging *judging, const struct taking *taking);
 
 /* True while the record, which may be NULL, is banned by that limit, as far as the limit's mode can see. */
 bool banned_by(const struct record *record, const struct terms *terms, uint64_t tick);
+/* bans.c. What the lists say, and the ban of an administrator that keeps out all the same; NULL: there is none. */
+enum list_answer engine_list_client(const struct engine *engine, const struct addr *client, int64_t now,
+                                    const struct operator_ban **ban);
+enum list_answer engine_list_names(const struct engine *engine, const char *sender, const char *user, int64_t now,
+                                   const struct operator_ban **ban);
+/* What stands in a record for a ban of so many ticks. */
+uint8_t ban_length_number(struct engine *engine, uint32_t ticks);
 
 /* A finding about the whole session: a cap, a list, idleness. A refusal also becomes the verdict. `max` may be 0. */
 void judge_found(struct judging *judging, enum limit_id limit, enum action action, scope_id scope, uint32_t count,
@@ -262,6 +286,9 @@ void key_of_name(const struct engine *engine, const char *name, uint32_t key[4])
 struct record *record_find(const struct engine *engine, uint64_t group, const uint32_t key[4]);
 uint32_t record_obtain(struct engine *engine, uint64_t group, const uint32_t key[4], uint64_t tick);
 
+/* The epoch of a name whose networks are counted; NULL: it has no record. */
+uint16_t networks_epoch(const struct engine *engine, const struct record *name);
+
 /* Everything of the record as it is at `tick`. */
 void record_touch(struct record *record, uint64_t tick);
 bool record_dead(void *engine, struct record *record, uint64_t tick);
@@ -274,6 +301,11 @@ static inline uint32_t session_number(const struct engine *engine, const struct 
 static inline struct watched_connection connection_of(const struct connect_event *event)
 {
     return (struct watched_connection){event->client, event->local, event->client_port, event->local_port, 0};
+}
+
+static inline int64_t ticks_to_ns(uint64_t ticks)
+{
+    return (int64_t)(ticks << TICK_BITS);
 }
 
 static inline uint32_t event_times(const struct event *event)

@@ -14,7 +14,7 @@
 
 struct table {
     uint64_t seed[2];
-    uint32_t room, used;
+    uint32_t room, used, banned;
     uint32_t fresh;    /* records from here on were never used, and their memory never touched */
     uint32_t free;     /* list of records that were: index plus one, 0: none */
     uint32_t hand;     /* the next record to look at for eviction */
@@ -119,6 +119,34 @@ const struct record *table_record_const(const struct table *table, uint32_t inde
     return &table->records[index];
 }
 
+uint32_t table_extent(const struct table *table)
+{
+    return table->fresh;
+}
+
+const struct record *table_at(const struct table *table, uint32_t index)
+{
+    const struct record *record = table_record_const(table, index);
+    return record->pins != FREE ? record : NULL;
+}
+
+void table_ban(struct table *table, uint32_t index, uint8_t ban, uint8_t length, uint32_t until)
+{
+    struct record *record = table_record(table, index);
+    assert(ban != 0);
+    table->banned += record->ban == 0;
+    record->ban = ban;
+    record->ban_length = length;
+    record->ban_until = until;
+}
+
+void table_unban(struct table *table, uint32_t index)
+{
+    struct record *record = table_record(table, index);
+    table->banned -= record->ban != 0;
+    record->ban = 0;
+}
+
 bool table_banned(const struct record *record, uint64_t now)
 {
     uint32_t left = record->ban_until - (uint32_t)now;
@@ -217,7 +245,7 @@ size_t table_sweep(struct table *table, uint64_t now, uint32_t count, table_dead
         struct record *record = &table->records[index];
         table->sweeping = index + 1;
         if (!table_banned(record, now))
-            record->ban = 0;
+            table_unban(table, index);
         if (may_go(record, now) && dead(context, record, now)) {
             table_remove(table, index);
             freed++;
@@ -230,6 +258,7 @@ void table_remove(struct table *table, uint32_t index)
 {
     struct record *record = table_record(table, index);
     assert(record->pins == 0);
+    table_unban(table, index);
     uint32_t *link = find_bucket(table, group_of(record), record->key);
     while (*link != index + 1)
         link = &table->records[*link - 1].next;
@@ -242,6 +271,5 @@ void table_remove(struct table *table, uint32_t index)
 
 struct table_totals table_totals(const struct table *table)
 {
-    return (struct table_totals){
-        .used = table->used, .room = table->room, .evicted = table->evicted, .untracked = table->untracked};
+    return (struct table_totals){table->used, table->room, table->banned, table->evicted, table->untracked};
 }

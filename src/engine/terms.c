@@ -167,6 +167,32 @@ const char *rules_limit_name(const struct rules *rules, limit_number limit)
     return rules->limits[limit].name;
 }
 
+bool rules_block_terms(const struct rules *rules, limit_block_id block, struct terms *out)
+{
+    uint32_t levels[CHAIN_MAX];
+    unsigned count = 0;
+
+    for (scope_id scope = rules->blocks[block].scope; scope != RULES_NO_SCOPE; scope = rules->scopes[scope].parent)
+        levels[count++] = scope;
+    return rules_terms(rules, levels, count, rules->blocks[block].limit, out);
+}
+
+const struct group_block *rules_group(const struct rules *rules, uint64_t group, size_t *count)
+{
+    size_t first = 0, end = rules->own_blocks;
+
+    while (first < end) {
+        size_t middle = first + (end - first) / 2;
+        if (rules->groups[middle].group < group)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    for (*count = 0; first + *count < rules->own_blocks && rules->groups[first + *count].group == group;)
+        ++*count;
+    return &rules->groups[first];
+}
+
 static enum list_answer answer_of(uint32_t value)
 {
     if (value == LPM_NONE) /* and NAMESET_NONE */
@@ -180,39 +206,54 @@ struct listed rules_listed_client(const struct rules *rules, const struct addr *
     return (struct listed){answer_of(value), line_of_value(value), bits_of_value(value), NULL};
 }
 
-enum list_answer rules_list_client(const struct rules *rules, const struct addr *client)
+enum list_answer rules_list_client(const struct rules *rules, const struct addr *client, unsigned *bits)
 {
-    return answer_of(lpm_lookup(rules->lists.clients, client));
+    const struct listed listed = rules_listed_client(rules, client);
+    if (listed.answer != LISTED_NOWHERE)
+        *bits = listed.bits;
+    return listed.answer;
+}
+
+static struct listed list_user(const struct lists *lists, const char *user)
+{
+    uint32_t value = user && user[0] ? nameset_exact(lists->users, user) : NAMESET_NONE;
+    struct listed listed = {answer_of(value), line_of_value(value), 0, user};
+
+    for (unsigned list = 0; list < RULES_LISTS && listed.answer == LISTED_NOWHERE && user && user[0]; list++)
+        if (lists->authenticated[list])
+            listed = (struct listed){list == LIST_DENY ? LISTED_DENY : LISTED_EXEMPT, lists->authenticated_line[list],
+                                     0, NULL};
+    return listed;
+}
+
+static struct listed list_sender(const struct lists *lists, const char *sender)
+{
+    const char *entry = NULL;
+    uint32_t value = sender && sender[0] ? nameset_match(lists->senders, sender, &entry) : NAMESET_NONE;
+
+    return (struct listed){answer_of(value), line_of_value(value), 0, entry};
+}
+
+static struct listed list_names(const struct rules *rules, const char *user, const struct listed *by_sender)
+{
+    const struct listed by_user = list_user(&rules->lists, user);
+
+    if (by_user.answer == LISTED_DENY || (by_user.answer == LISTED_EXEMPT && by_sender->answer != LISTED_DENY))
+        return by_user;
+    return *by_sender;
 }
 
 struct listed rules_listed_names(const struct rules *rules, const char *sender, const char *user)
 {
-    const struct lists *lists = &rules->lists;
-    struct listed by_user = {.answer = LISTED_NOWHERE}, by_sender = {.answer = LISTED_NOWHERE};
-
-    if (user && user[0]) {
-        uint32_t value = nameset_exact(lists->users, user);
-        by_user = (struct listed){answer_of(value), line_of_value(value), 0, user};
-        for (unsigned list = 0; list < RULES_LISTS && by_user.answer == LISTED_NOWHERE; list++)
-            if (lists->authenticated[list])
-                by_user = (struct listed){list == LIST_DENY ? LISTED_DENY : LISTED_EXEMPT,
-                                          lists->authenticated_line[list], 0, NULL};
-    }
-    if (sender && sender[0]) {
-        uint32_t value = nameset_find(lists->senders, sender, &by_sender.name);
-        by_sender.answer = answer_of(value);
-        by_sender.line = line_of_value(value);
-    }
-    if (by_user.answer == LISTED_DENY)
-        return by_user;
-    if (by_sender.answer == LISTED_DENY)
-        return by_sender;
-    return by_user.answer != LISTED_NOWHERE ? by_user : by_sender;
+    const struct listed by_sender = list_sender(&rules->lists, sender);
+    return list_names(rules, user, &by_sender);
 }
 
-enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user)
+enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user, const char **spared)
 {
-    return rules_listed_names(rules, sender, user).answer;
+    const struct listed by_sender = list_sender(&rules->lists, sender);
+    *spared = by_sender.answer == LISTED_EXEMPT ? by_sender.name : NULL;
+    return list_names(rules, user, &by_sender).answer;
 }
 
 enum limit_mode rules_deny_mode(const struct rules *rules)
@@ -277,7 +318,7 @@ static void add_needs(const struct rules *rules, const struct limit_block *block
     needs->speech = needs->speech || mode == MODE_BLOCK || (mode == MODE_SCORE && score_refuses);
 }
 
-struct rules_needs rules_needs(const struct rules *rules)
+struct rules_needs rules_needs(const struct rules *rules, bool bans)
 {
     const struct lists *lists = &rules->lists;
     struct rules_needs needs = {.helo = false};
@@ -289,11 +330,11 @@ struct rules_needs rules_needs(const struct rules *rules)
 
     for (uint32_t i = 0; i < rules->block_count; i++)
         add_needs(rules, &rules->blocks[i], score_refuses, &needs);
-    needs.mail = needs.mail || names;
+    needs.mail = needs.mail || names || bans;
     needs.message = needs.message || (denies && lists->deny_mode == MODE_SCORE);
     if (rules->half_life_ns > 0) /* every error counts in the client's history */
         needs.rcpt = needs.rejected = needs.unknown = needs.message = true;
-    needs.speech = needs.speech || idle || setting_anywhere(rules, SETTING_LISTENER_SESSIONS) ||
+    needs.speech = needs.speech || bans || idle || setting_anywhere(rules, SETTING_LISTENER_SESSIONS) ||
                    setting_anywhere(rules, SETTING_SERVICE_SESSIONS) ||
                    (denies && (lists->deny_mode == MODE_BLOCK || (lists->deny_mode == MODE_SCORE && score_refuses)));
     needs.speech = needs.speech && !rules->monitor;

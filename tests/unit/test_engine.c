@@ -406,9 +406,15 @@ END_TEST
 
 START_TEST(names_of_limits_and_actions)
 {
-    static const char *const names[LIMIT_NUMBERED] = {
-        "none", "service_sessions", "listener_sessions", "session_table_size", "table_size", "deny", "idle_time",
-        "score"};
+    static const char *const names[LIMIT_NUMBERED] = {"none",
+                                                      "service_sessions",
+                                                      "listener_sessions",
+                                                      "session_table_size",
+                                                      "table_size",
+                                                      "deny",
+                                                      "idle_time",
+                                                      "score",
+                                                      "ban"};
     for (enum limit_id limit = LIMIT_NONE; limit < LIMIT_NUMBERED; limit++)
         ck_assert_str_eq(limit_name(limit), names[limit]);
     ck_assert_str_eq(limit_name(LIMIT_CLIENT_SESSIONS), "client_sessions");
@@ -427,7 +433,7 @@ START_TEST(what_limits_have_done_comes_in_pages)
     start_caps(&(struct caps){.service = 1}, 100);
     admit("10.0.0.1");
     connect_from("10.0.0.2");
-    const size_t all = 7 + LIMITS_BUILTIN;
+    const size_t all = 8 + LIMITS_BUILTIN;
     ck_assert_uint_eq(engine_limits(engine, 0, pages, 40), all);
     ck_assert_str_eq(pages[0].name, "service_sessions");
     ck_assert_str_eq(pages[all - 1].name, "message_recipients");
