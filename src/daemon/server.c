@@ -401,7 +401,7 @@ static void on_sample(evutil_socket_t descriptor, short what, void *data)
     (void)descriptor;
     (void)what;
     (void)data;
-    history_begin(server.history);
+    history_begin(server.history, wall_now());
     do {
         pthread_mutex_lock(&server.lock);
         count = engine_counters(server.engine, from, counters, CHUNK);
@@ -655,6 +655,7 @@ bool server_run(void (*ready)(void))
     atomic_store(&server.stopped, true);
     log_crossings_over(true);
     http_service_close(server.http);
+    control_forget(&server.control);
     milter_socket_remove();
     log_begin(&line);
     log_text(&line, "event", server.milter_failed ? "failed" : "stopped");

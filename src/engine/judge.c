@@ -15,7 +15,7 @@
 
 /* ---- whose counts ---- */
 
-static const char *domain_of(const char *address)
+const char *domain_of(const char *address)
 {
     const char *at = address ? strrchr(address, '@') : NULL;
     return at ? at + 1 : NULL;
@@ -122,7 +122,7 @@ void judge_begin(struct judging *judging)
 {
     verdict_begin(judging->verdict);
     judging->taking_count = 0;
-    judging->over_now = judging->client_blamed = false;
+    judging->over_now = judging->client_blamed = judging->monitored = false;
     judge_know_client(judging);
 }
 

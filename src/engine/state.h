@@ -52,8 +52,10 @@ struct session {
     uint32_t errors; /* since the last message */
     uint32_t unknown_commands, recipients, messages, bounces, message_recipients;
     uint32_t pins[SESSION_PINS];    /* records, each plus one; 0: none */
+    uint32_t activity;              /* record of its client in struct activity, plus one; 0: none */
     uint8_t state;                  /* enum session_state */
     uint8_t hold;                   /* enum session_hold */
+    bool shown;                     /* as one of its client's open sessions: it has the record of activity pinned */
     bool over;                      /* some limit that is only monitored would have ended it */
     bool partly_heard;              /* whether it is in a transfer cannot be known: it is taken for one */
     bool transfer;                  /* between DATA and the end of the message */
@@ -84,6 +86,8 @@ enum { RANK_MONITOR, RANK_SCORE, RANK_BLOCK };
 /* So many different lengths of bans are told apart. */
 #define BAN_LENGTHS 255
 
+struct activity;
+
 struct engine {
     uint64_t seed[2];
     uint32_t records;
@@ -106,6 +110,8 @@ struct engine {
     int64_t now;                    /* the latest time seen */
     int64_t idle_slack_ns;
     struct limit_totals totals[LIMIT_END]; /* by enum limit_id */
+    uint64_t events[EVENT_KINDS], exempted;
+    struct activity *activity; /* NULL: nobody looks */
     struct operator_bans *operator_bans;
     struct key_texts *key_texts;
     uint32_t ban_lengths[BAN_LENGTHS]; /* ticks; what a record's ban_length counts from */
@@ -165,6 +171,7 @@ struct judging {
     uint32_t client_key[4];
     enum reputation reputation;
     bool client_blamed; /* the refusal is by a limit of the client's own */
+    bool monitored;     /* some limit would have refused it */
 };
 
 /* What a client's history is worth. */
@@ -225,6 +232,7 @@ bool judge_score(struct judging *judging);
  * judge_commit() counts what was admitted for session `number`. */
 void verdict_begin(struct verdict *verdict);
 void judge_begin(struct judging *judging);
+const char *domain_of(const char *address); /* NULL: it has none */
 bool judge_lists(struct judging *judging, bool *spared);
 bool judge_limits(struct judging *judging);
 void judge_commit(struct judging *judging);
@@ -276,6 +284,17 @@ void client_history(struct engine *engine, const struct rules *rules, const stru
 
 /* Tells the records of networks from those of the names that come from them. */
 #define NETWORK_GROUP UINT64_C(0x5aa5c33c0ff0)
+
+/* activity.c. What people see of clients and domains; every call is without effect where `activity` is NULL. What
+ * became of a connection, that of the session if it has one, and whether it is one that was not counted before; of an
+ * event; a session that is open no longer. */
+struct activity *activity_new(const uint64_t seed[2]);
+void activity_free(struct activity **activity);
+size_t activity_bytes(void);
+void activity_connect(struct judging *judging, struct session *session, bool counts);
+void activity_event(struct judging *judging);
+void activity_leave(struct engine *engine, struct session *session);
+void activity_sweep(struct engine *engine, uint32_t records);
 
 /* records.c. The key of an address; of a name under the engine's seed; never all 0. */
 void key_of_addr(const struct addr *addr, uint32_t key[4]);

@@ -55,6 +55,9 @@ typedef bool table_dead(void *context, struct record *record, uint64_t now);
 
 /* A table for `room` records, 1 to TABLE_ROOM_MAX, keyed by the seed. NULL when memory is short. */
 struct table *table_new(uint32_t room, const uint64_t seed[2]);
+/* From here on so many are looked at, and passed over, to find one to evict (1 or more), instead of TABLE_LOOK and
+ * TABLE_PASS: where it matters less which goes than how long that takes. */
+void table_set_look(struct table *table, uint32_t look, uint32_t pass);
 /* Frees it and sets the caller's pointer to NULL; a NULL pointer is left alone. */
 void table_free(struct table **table);
 
