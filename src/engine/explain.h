@@ -82,6 +82,10 @@ static inline bool explanation_refuses(const struct explanation *one)
 size_t engine_explain(const struct engine *engine, const struct explain_subject *subject, int64_t now,
                       struct explanation *out, size_t room);
 
+/* False when the configuration names where sessions come in, but not where the subject does, to which therefore applies
+ * what is said of the whole service alone. */
+bool engine_place_known(const struct engine *engine, const struct explain_subject *subject);
+
 /* One value that applies to a session, and where it is said. */
 struct evaluation {
     enum { EVALUATED_SETTING, EVALUATED_CAP, EVALUATED_TERM } what;
