@@ -240,7 +240,7 @@ function inLast(seconds, limit, what) {
 function ranking(items, name, value) {
     const ranked = items.filter(item => item[value] > 0).sort((a, b) => b[value] - a[value]);
     const pieces = ranked.slice(0, 3).flatMap((item, place) => [place ? ", " : "", {name: item[name]}, ` ${number(item[value])}`]);
-    return ranked.length > 3 ? [...pieces, ` and ${number(ranked.length - 3)} more`] : pieces;
+    return ranked.length > 3 ? [...pieces, " and more"] : pieces;
 }
 
 /* ---- The sections ---- */
@@ -276,7 +276,7 @@ function showVerdict(limits, refused, monitored) {
     else if (refused > 0)
         [look, title] = ["past", `${times(refused, "refusal", "refusals")} in the last hour, none in the last minute`];
     else if (dry && monitored >= 0)
-        [look, title] = ["dry", "Dry run: nobody is refused"];
+        [look, title] = ["dry", `Dry run: nobody is refused, ${number(monitored)} would have been in the last hour`];
     else if (refused === 0)
         [look, title] = ["quiet", "Nobody was refused in the last hour"];
     const what = refused > 0 ? "refused" : "monitored";
@@ -442,7 +442,9 @@ function show() {
     showKeys();
     showFacts();
     say(at("fresh"), `As of ${moment(report.now)}.`);
-    mark(at("main"), "data-now", report.now); // which report this is
+    mark(at("main"), "data-now", report.now); // which answers these are
+    if (past)
+        mark(at("main"), "data-end", past.end);
 }
 
 /* ---- Asking ---- */
