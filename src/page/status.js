@@ -126,6 +126,7 @@ const count = (field, look = "") => (cell, item) => {
 /* ---- Charts: an hour from left to right, the newest sample at the right edge ---- */
 
 const samplesOfHour = () => Math.round(HOUR_S / past.interval);
+const momentOf = samplesAgo => moment(past.end - samplesAgo * past.interval);
 
 function chart(cell, width, label) {
     let svg = cell.querySelector("svg");
@@ -176,11 +177,12 @@ function drawSessions(cell, samples, cap, label) {
         const index = Math.round(share * width) - first;
         const value = samples[index];
         return value === undefined || value === null ? ""
-            : `${moment(past.end - (samples.length - 1 - index) * past.interval)}: ${times(value, "session", "sessions")}`;
+            : `${momentOf(samples.length - 1 - index)}: ${times(value, "session", "sessions")}`;
     };
     shape(svg, "path", "area", {d: area});
     shape(svg, "path", "line", {d: line});
-    shape(svg, "line", "cap", {x1: 0, x2: width, y1: y(cap || 0), y2: y(cap || 0), visibility: cap ? "visible" : "hidden"});
+    const height = y(cap || 0);
+    shape(svg, "line", "cap", {x1: 0, x2: width, y1: height, y2: height, visibility: cap ? "visible" : "hidden"});
 }
 
 /* The sum of each minute, the last one at the end. */
@@ -206,8 +208,8 @@ function drawRefusals(cell, series, name) {
     const svg = chart(cell, BARS, `${name}: refusals a minute in the last hour, ${number(most)} at most`);
     svg.reading = share => {
         const minute = Math.min(BARS - 1, Math.max(0, Math.floor(share * BARS)));
-        return `${moment(past.end - (BARS - minute) * HOUR_S / BARS)}, one minute: ${number(refused[minute])} refused, ${
-            number(monitored[minute])} in dry run`;
+        const begin = moment(past.end - (BARS - minute) * HOUR_S / BARS);
+        return `${begin}, one minute: ${number(refused[minute])} refused, ${number(monitored[minute])} in dry run`;
     };
     shape(svg, "path", "refused", {d: bars(refused, new Array(BARS).fill(0))});
     shape(svg, "path", "monitored", {d: bars(monitored, refused)});
@@ -225,7 +227,8 @@ function since(limit, what) {
     return before && limit[what] > before[what] ? limit[what] - before[what] : 0;
 }
 
-/* What a limit did in the last so many seconds; NaN: not known yet. A daemon that is younger than that knows exactly. */
+/* What a limit did in the last so many seconds; NaN: not known yet. Of a daemon that is younger than that it is known
+ * exactly. */
 function inLast(seconds, limit, what) {
     if (report.now - report.started < seconds)
         return limit[what];
@@ -239,7 +242,8 @@ function inLast(seconds, limit, what) {
 /* The three items with the most, as pieces for sayLines(): names, and how many. */
 function ranking(items, name, value) {
     const ranked = items.filter(item => item[value] > 0).sort((a, b) => b[value] - a[value]);
-    const pieces = ranked.slice(0, 3).flatMap((item, place) => [place ? ", " : "", {name: item[name]}, ` ${number(item[value])}`]);
+    const pieces = ranked.slice(0, 3).flatMap((item, place) =>
+        [place ? ", " : "", {name: item[name]}, ` ${number(item[value])}`]);
     return ranked.length > 3 ? [...pieces, " and more"] : pieces;
 }
 
@@ -292,22 +296,25 @@ function showVerdict(limits, refused, monitored) {
     document.title = `${look === "refusing" ? "▲ refusing" : dry ? "dry run" : "nobody refused"} – tidegate`;
 }
 
+const untold = pending => `${number(pending)} refused, yet to be told`;
+
 function showTop(refused, monitored) {
     const dry = report.mode === "monitor";
     const {open, pending, room} = report.sessions;
+    const {limits, operator} = report.bans;
     say(at("host"), location.host);
     say(at("mode"), dry ? "Dry run (mode = monitor): nothing is refused" : "On duty (mode = block)");
     at("mode").className = dry ? "pill dry" : "pill";
     say(at("about"), `Version ${spelt(report.version)}, up ${duration(report.now - report.started)}. ` +
         `${spelt(report.file)} read ${moment(report.reloaded)}.`);
     say(at("tile-sessions"), number(open));
-    say(at("note-sessions"), `room for ${number(room)}` + (pending ? `; ${number(pending)} of them refused, yet to be told` : ""));
+    say(at("note-sessions"), `room for ${number(room)}` + (pending ? `; ${untold(pending)}` : ""));
     say(at("tile-refused"), number(refused));
     say(at("note-refused"), "connections and commands");
     say(at("tile-monitored"), number(monitored));
     say(at("note-monitored"), "in the last hour; these were let through");
-    say(at("tile-bans"), number(report.bans.limits + report.bans.operator));
-    say(at("note-bans"), `${number(report.bans.limits)} by limits, ${number(report.bans.operator)} by an administrator`);
+    say(at("tile-bans"), number(limits + operator));
+    say(at("note-bans"), `${number(limits)} by limits, ${number(operator)} by an administrator`);
 }
 
 const isFull = scope => scope.max !== null && scope.sessions >= scope.max;
@@ -316,7 +323,9 @@ function showScopes() {
     const listed = report.scopes;
     const shown = listed.filter((scope, place) => allScopes || place < SCOPES_FIRST ||
         (scope.max !== null && scope.sessions >= NEARLY_FULL * scope.max));
-    const peak = scope => Math.max(scope.sessions, ...(seriesOf("scopes", "scope", scope.scope) || {sessions: []}).sessions);
+    const known = scope => seriesOf("scopes", "scope", scope.scope);
+    const peak = scope => Math.max(scope.sessions, ...(known(scope) || {sessions: []}).sessions);
+    const cap = (scope, before, none) => scope.max === null ? none : before + number(scope.max);
     fill(at("scopes"), shown, [
         (cell, scope) => {
             sayName(cell, scope.scope);
@@ -325,28 +334,28 @@ function showScopes() {
         (cell, scope) => {
             const share = scope.max === null ? 0 : Math.min(1, scope.sessions / scope.max);
             cell.className = `number ${isFull(scope) ? "full" : share >= NEARLY_FULL ? "near" : ""}`;
-            say(part(cell, "span", "count"), `${number(scope.sessions)} ${scope.max === null ? "(no cap)" : `of ${number(scope.max)}`}`);
+            say(part(cell, "span", "count"), `${number(scope.sessions)} ${cap(scope, "of ", "(no cap)")}`);
             const bar = part(cell, "div", "bar");
             bar.hidden = scope.max === null;
             part(bar, "i", "filled").style.width = `${100 * share}%`;
             say(part(cell, "div", "note"), [isFull(scope) ? "full" : "",
-                scope.pending ? `${number(scope.pending)} refused, yet to be told` : ""].filter(Boolean).join(", "));
+                scope.pending ? untold(scope.pending) : ""].filter(Boolean).join(", "));
         },
         (cell, scope) => {
-            const known = seriesOf("scopes", "scope", scope.scope);
-            say(part(cell, "div", "note"), past && !known ? "not recorded" : "");
-            if (known)
-                drawSessions(cell, known.sessions, scope.max, `${spelt(scope.scope)}: sessions over the last hour, now ${
-                    number(scope.sessions)}, at most ${number(peak(scope))}, ${
-                    scope.max === null ? "no cap" : `cap ${number(scope.max)}`}`);
+            const series = known(scope);
+            say(part(cell, "div", "note"), past && !series ? "not recorded" : "");
+            if (series)
+                drawSessions(cell, series.sessions, scope.max, `${spelt(scope.scope)}: sessions over the last hour, ` +
+                    `now ${number(scope.sessions)}, at most ${number(peak(scope))}, ${cap(scope, "cap ", "no cap")}`);
         },
         (cell, scope) => say(cell, number(peak(scope))),
     ]);
     const more = at("scopes-more");
     more.hidden = listed.length <= SCOPES_FIRST;
-    say(more, allScopes ? `Show the first ${SCOPES_FIRST} and those nearly full` : `Show all ${number(listed.length)} scopes`);
+    say(more, allScopes ? "Show fewer scopes" : `Show all ${number(listed.length)} scopes`);
     mark(more, "aria-expanded", allScopes);
-    say(at("scopes-left-out"), report.scopes_left_out ? `${number(report.scopes_left_out)} more are in the metrics alone.` : "");
+    const out = report.scopes_left_out;
+    say(at("scopes-left-out"), out ? `${times(out, "more is", "more are")} in the metrics alone.` : "");
 }
 
 function showLimits(limits) {
@@ -357,8 +366,9 @@ function showLimits(limits) {
         count("refused", "refused"),
         count("monitored", "monitored"),
         (cell, limit) => {
+            const series = seriesOf("limits", "limit", limit.limit) || {refused: [], monitored: []};
             if (past)
-                drawRefusals(cell, seriesOf("limits", "limit", limit.limit) || {refused: [], monitored: []}, spelt(limit.limit));
+                drawRefusals(cell, series, spelt(limit.limit));
         },
         (cell, limit) => say(cell, sinceStart(limit.total)),
     ]);
@@ -386,8 +396,9 @@ function showBans() {
         (cell, ban) => say(cell, duration(ban.left)),
         (cell, ban) => say(part(cell, "code", "lift"), spelt(ban.lift)),
     ]);
-    say(at("bans-more"), limits + operator > list.length
-        ? `The ${number(list.length)} with the most time left, of ${number(limits + operator)}. All of them: tidegate bans` : "");
+    const all = limits + operator;
+    say(at("bans-more"), all > list.length && list.length
+        ? `The ${number(list.length)} with the most time left, of ${number(all)}. All of them: tidegate bans` : "");
 }
 
 function showKeys() {
@@ -404,10 +415,13 @@ function showKeys() {
 /* Facts about the daemon: title, value, note, and whether it wants looking at. */
 function showFacts() {
     const {table, waiting, latency: speed} = report;
+    const events = Object.entries(report.events).map(([kind, times]) => `${kind} ${number(times)}`).join(", ");
     const facts = [
-        ["Time for one event", speed.count ? `${latency(speed.p50)} or less for half, ${latency(speed.p99)} for 99 of 100` : "no events yet",
+        ["Time for one event",
+            speed.count ? `${latency(speed.p50)} or less for half, ${latency(speed.p99)} for 99 of 100` : "no events yet",
             `${times(speed.count, "event", "events")} since the start`],
-        ["Table of clients and other keys", `${number(table.keys)} of ${number(table.room)}${percent(table.keys, table.room)}`,
+        ["Table of clients and other keys",
+            `${number(table.keys)} of ${number(table.room)}${percent(table.keys, table.room)}`,
             `${number(table.evicted)} had to go early, ${number(table.untracked)} found no room`, table.untracked > 0],
         ["Waiting out a delay", waiting.max ? `${number(waiting.now)} of ${number(waiting.max)}` : number(waiting.now),
             "commands that are answered late on purpose", waiting.max > 0 && waiting.now >= waiting.max],
@@ -417,7 +431,7 @@ function showFacts() {
             report.turned_away > 0],
         ["Policy service and filter", `${number(report.claimed)} claimed, ${number(report.lapsed)} lapsed`,
             `reservations since the start; ${times(report.sessions.remembered, "session", "sessions")} remembered`],
-        ["Events since the start", Object.entries(report.events).map(([kind, times]) => `${kind} ${number(times)}`).join(", "), ""],
+        ["Events since the start", events, ""],
     ];
     const list = at("facts");
     facts.forEach(([title, value, note, watch], place) => {

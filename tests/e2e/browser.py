@@ -83,12 +83,14 @@ class Browser:
                 const parts = Array.from(cell.querySelectorAll(":scope > :not(svg, .bar)"), node => node.textContent);
                 return parts.filter(text => text).join("|") || cell.textContent;
             };
+            const all = (selector, what) => Object.fromEntries(
+                Array.from(document.querySelectorAll(selector), node => [node.id, what(node)]));
             const main = document.getElementById("main");
             const rows = table => table.hidden ? []
                 : Array.from(table.tBodies[0].rows, row => Array.from(row.cells, words));
             return {
-                text: Object.fromEntries(Array.from(document.querySelectorAll("[id]"), node => [node.id, node.textContent])),
-                rows: Object.fromEntries(Array.from(document.querySelectorAll("table"), table => [table.id, rows(table)])),
+                text: all("[id]", node => node.textContent),
+                rows: all("table", rows),
                 charts: Array.from(document.querySelectorAll("svg"), chart => chart.getAttribute("aria-label")),
                 status: answers["/status.json"].find(answer => answer.now === Number(main.dataset.now)),
                 history: answers["/history.json"].find(answer => answer.end === Number(main.dataset.end)),

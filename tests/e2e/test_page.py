@@ -1,13 +1,14 @@
 """The status page in Debian's Chromium, of a daemon beside a real Postfix: what it says is what /status.json says."""
 import json
 import socket
+import time
 import urllib.request
 
 import pytest
 
 from browser import Browser
 from sandbox import free_port, wait_until
-from smtp import CONNECTION_RATE, NETWORKS, enter, refused
+from smtp import CONNECTION_RATE, NETWORKS, enter, greeted, refused
 
 HOSTILE = "<script>x()</script>"
 
@@ -43,8 +44,8 @@ def post(path, page, body):
     with socket.socket(socket.AF_UNIX) as control:
         control.settimeout(10)
         control.connect(path)
-        control.sendall(f"POST {page} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-                        f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        control.sendall(f"POST {page} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+                        f"Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}".encode())
         return control.makefile("rb").readline().decode()
 
 
@@ -91,7 +92,8 @@ def test_numbers_are_those_of_status_json(postfix, served, browser):
     page = browser.page()
     text, rows, status = page["text"], page["rows"], page["status"]
 
-    assert (text["tile-sessions"], text["tile-refused"], text["tile-monitored"], text["tile-bans"]) == ("3", "5", "2", "2")
+    tiles = {name: text[f"tile-{name}"] for name in ("sessions", "refused", "monitored", "bans")}
+    assert tiles == {"sessions": "3", "refused": "5", "monitored": "2", "bans": "2"}
     assert text["note-bans"] == "1 by limits, 1 by an administrator"
     assert text["verdict-title"] == "Refusing now: 5 refusals in the last minute"
     assert "127.0.1.3 3, 127.0.2.1 2" in text["verdict-text"] and "busy.example" in text["verdict-text"]
@@ -108,10 +110,11 @@ def test_numbers_are_those_of_status_json(postfix, served, browser):
         name: (str(limit["refused"]), str(limit["monitored"])) for name, limit in totals.items()}
     assert {name: (limit["refused"], limit["monitored"]) for name, limit in totals.items()} == {
         "listener_sessions": (3, 0), "client_connections": (2, 0), "client_messages": (0, 2)}
-    for kind, key, columns in (("clients", "client", ["connections", "messages", "sessions"]), ("domains", "domain", ["messages"])):
-        for which, order in (("refused", ["refused", "monitored", *columns]), ("busiest", [*columns, "refused", "monitored"])):
-            assert rows[f"{kind}-{which}"] == [[str(item[field]) for field in (key, *order)] for item in status[kind][which]]
-            assert rows[f"{kind}-{which}"], (kind, which)
+    blame = ["refused", "monitored"]
+    for kind, columns in (("client", ["connections", "messages", "sessions"]), ("domain", ["messages"])):
+        for which, order in (("refused", blame + columns), ("busiest", columns + blame)):
+            wanted = [[str(item[field]) for field in (kind, *order)] for item in status[f"{kind}s"][which]]
+            assert wanted and rows[f"{kind}s-{which}"] == wanted
     assert [(row[0].split("|")[0], row[4]) for row in rows["bans"]] == [
         (ban["client"] or ban["key"], ban["lift"]) for ban in status["bans"]["list"]]
     assert [row[0] for row in rows["bans"]] == ["192.0.2.0/24|client", "127.0.2.1|client"]
@@ -165,17 +168,80 @@ COLOURS = """return ["body", "section", "#verdict-title", ".hint"].map(name => {
 def test_hostile_names_many_scopes_small_window_dark(postfix, served, browser):
     """Names are text, whatever they hold, and neither they nor 200 scopes make the page wider than a phone."""
     peers = "".join(f'peer "10.{number}.0.0/16" {{ listener_sessions = 5 }}\n' for number in range(199))
-    served(f"""limit helo_networks {{ max = 1  window = 1h  ban = 1h }}
-        limit domain_networks {{ max = 1  window = 1h  ban = 1h }}
-        service_sessions = 9
-        listener {{ {peers} }}""")
-    for _ in range(2):
-        for network in (1, 2):
-            client = enter(postfix.port, f"127.{network}.0.1")
-            client.mail(f"a@{'b' * 60}.{'c' * 60}.{'d' * 60}.example") if network == 1 else None
-            client.close()
-    client = enter(postfix.port, "127.3.0.1")
-    client.close()
+    served(f"service_sessions = 9\nlimit helo_networks {{ max = 1  window = 1h  ban = 1h }}\nlistener {{ {peers} }}")
+    client = greeted(postfix.port, "127.1.0.1")
+    client.expect(f"EHLO {HOSTILE}", "250")
+    client.mail("a@busy.example")
+    greeted(postfix.port, "127.2.0.1").expect_refusal(f"EHLO {HOSTILE}", NETWORKS)
+    wait_until(lambda: sampled(served.url, 1, 0), "the sample of all this is taken", pause=0.1)
+    wait_until(lambda: fetch(served.url + "status.json")["bans"]["list"], "the ban is listed", pause=0.1)
     browser.look(360)
     browser.open(served.url)
+    page = browser.page()
+    assert page["rows"]["bans"][0][0] == f"{page['status']['bans']['list'][0]['key']}|helo"
+    assert HOSTILE in page["rows"]["bans"][0][0]
     check_quiet(browser, served.url)
+
+    browser.open(served.url, SPOIL)
+    browser.wait("return document.getElementById('scopes').textContent.includes('<img src=x')")
+    browser.run("document.getElementById('scopes-more').click()")
+    page = browser.page()
+    shown = "<img src=x onerror=window.harmed=1>\\u{202e}\\u{a}\\u{0}" + "\u05d0" * 9 + "a" * 220
+    rows = page["rows"]
+    assert len(rows["scopes"]) == 200
+    assert rows["scopes"][0][0] == f"{shown}|service_sessions"
+    assert rows["domains-busiest"][0][0] == rows["clients-refused"][0][0] == rows["limits"][0][0] == shown
+    assert rows["bans"][0][1] == f"helo_networks|{shown}" and rows["bans"][0][4] == shown
+    assert browser.run("return [document.images.length, document.scripts.length, window.harmed || 0]") == [0, 1, 0]
+    wide, window = browser.run(OVERFLOW)
+    assert (wide, window) == (360, 360)
+    light = browser.run(COLOURS)
+    browser.look(360, dark=True)
+    dark = browser.run(COLOURS)
+    assert all(one != other for one, other in zip(light, dark)), (light, dark)
+    browser.look(1200)
+    wide, window = browser.run(OVERFLOW)
+    assert wide <= window == 1200
+    check_quiet(browser, served.url)
+
+    # The witness does see what it is there for: markup that somebody brings in does not run, and is told of.
+    browser.run("const node = document.createElement('div'); document.body.append(node);"
+                "node.innerHTML = '<img src=\"http://192.0.2.1/\" onerror=\"window.harmed = 1\">'")
+    browser.wait("return violations.length >= 2")
+    assert browser.run("return window.harmed || 0") == 0 and browser.complaints()
+
+
+def test_daemon_gone_and_back(served, browser):
+    """A banner says so, and since when; it goes away when a daemon is there again, here one that only watches."""
+    daemon = served("service_sessions = 8")
+    browser.look()
+    browser.open(served.url)
+    assert browser.page()["text"]["banner"] == ""
+    daemon.kill()
+    browser.wait("return document.getElementById('banner').textContent")
+    said, title = browser.run("return [document.getElementById('banner').innerText, document.title]")
+    assert said.startswith("tidegated does not answer. What you see is what it said at ") and "not reachable" in title
+    assert browser.run("return getComputedStyle(document.getElementById('main')).filter") != "none"
+    daemon.expects_no_sessions = False
+    served("service_sessions = 7\nmode = monitor")
+    browser.wait("return document.getElementById('banner').textContent === ''")
+    page = browser.page()
+    assert page["text"]["verdict-title"] == "Dry run: nobody is refused, 0 would have been in the last hour"
+    assert "Dry run" in page["text"]["mode"] and page["rows"]["scopes"][0][1] == "0 of 7"
+    assert all("ERR_CONNECTION_REFUSED" in complaint for complaint in browser.complaints())
+
+
+def test_nobody_looks(served, browser):
+    """A page in the background asks nothing, and at once when it is looked at again."""
+    served("service_sessions = 8")
+    browser.look()
+    browser.open(served.url, "Object.defineProperty(document, 'hidden', {get: () => window.away || false});")
+    asked = "return answers['/status.json'].length + answers['/history.json'].length"
+    browser.run("window.away = true; document.dispatchEvent(new Event('visibilitychange'))")
+    browser.wait("return document.getElementById('main').dataset.now")
+    time.sleep(0.5)  # for an answer that is under way
+    before = browser.run(asked)
+    time.sleep(2.5)
+    assert browser.run(asked) == before
+    browser.run("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
+    wait_until(lambda: browser.run(asked) == before + 2, "both pages are asked for", deadline=1.5)
