@@ -348,7 +348,7 @@ function showScopes() {
                 drawSessions(cell, series.sessions, scope.max, `${spelt(scope.scope)}: sessions over the last hour, ` +
                     `now ${number(scope.sessions)}, at most ${number(peak(scope))}, ${cap(scope, "cap ", "no cap")}`);
         },
-        (cell, scope) => say(cell, number(peak(scope))),
+        (cell, scope) => say(cell, known(scope) ? number(peak(scope)) : "–"),
     ]);
     const more = at("scopes-more");
     more.hidden = listed.length <= SCOPES_FIRST;
@@ -418,7 +418,7 @@ function showFacts() {
     const events = Object.entries(report.events).map(([kind, times]) => `${kind} ${number(times)}`).join(", ");
     const facts = [
         ["Time for one event",
-            speed.count ? `${latency(speed.p50)} or less for half, ${latency(speed.p99)} for 99 of 100` : "no events yet",
+            speed.count ? `${latency(speed.p50)} or less for half, ${latency(speed.p99)} for 99 of 100` : "none yet",
             `${times(speed.count, "event", "events")} since the start`],
         ["Table of clients and other keys",
             `${number(table.keys)} of ${number(table.room)}${percent(table.keys, table.room)}`,
