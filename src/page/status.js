@@ -15,7 +15,7 @@ const SVG = "http://www.w3.org/2000/svg";
 
 let report = null;        // the last answer of /status.json
 let past = null;          // and of /history.json,
-let reportAtPast = null;  // with the report that was there when it came
+let reportAtPast = null;  // with the report that was, or came, closest to it
 let allScopes = false;
 
 const at = id => document.getElementById(id);
@@ -157,6 +157,9 @@ function showReading(event) {
 function drawSessions(cell, samples, cap, label) {
     const width = samplesOfHour() - 1;
     const svg = chart(cell, width, label);
+    if (svg.drawn === samples && svg.cap === cap)
+        return;
+    [svg.drawn, svg.cap] = [samples, cap];
     const top = 1.1 * Math.max(cap || 0, 1, ...samples);
     const y = value => (100 - 100 * value / top).toFixed(1);
     const first = width + 1 - samples.length;
@@ -497,6 +500,8 @@ async function askStatus() {
             askHistory();
         }
         report = answer;
+        if (past && !reportAtPast)
+            reportAtPast = report;
         show();
         complain("");
     } catch (error) {
