@@ -486,8 +486,11 @@ function complain(trouble) {
     document.body.classList.toggle("stale", Boolean(trouble));
     say(at("banner"), !trouble ? "" : report
         ? `tidegated ${trouble}. What you see is what it said at ${moment(report.now)}.` : `tidegated ${trouble}.`);
-    if (trouble)
-        document.title = "not reachable – tidegate";
+    if (!trouble)
+        return;
+    at("verdict").className = "";
+    say(at("verdict-title"), "Whether mail is refused now is not known");
+    document.title = "not reachable – tidegate";
 }
 
 async function askStatus() {

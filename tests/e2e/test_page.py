@@ -156,7 +156,7 @@ SPOIL = """
             return;
         answer.scopes[0].scope = answer.domains.busiest[0].domain = answer.clients.refused[0].client = nasty;
         answer.bans.list[0].lift = answer.file = answer.version = nasty;
-        answer.limits[0].limit = answer.bans.list[0].scope = nasty;
+        answer.bans.list[0].scope = answer.limits.find(limit => limit.refused).limit = nasty;
     };
 """
 OVERFLOW = "return [document.documentElement.scrollWidth, innerWidth]"
