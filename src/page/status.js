@@ -11,6 +11,7 @@ const HOUR_S = 3600;
 const BARS = 60;          // of a chart of refusals: a minute each
 const SCOPES_FIRST = 12;  // shown before the reader asks for all
 const NEARLY_FULL = 0.8;
+const LETTERS_MOST = 40;  // of a name within a sentence
 const SVG = "http://www.w3.org/2000/svg";
 
 let report = null;        // the last answer of /status.json
@@ -25,7 +26,7 @@ const at = id => document.getElementById(id);
 const grouped = new Intl.NumberFormat("en");
 const number = value => Number.isFinite(value) ? grouped.format(value) : "…";
 const times = (count, one, many) => `${number(count)} ${count === 1 ? one : many}`;
-const percent = (part, whole) => whole > 0 ? ` (${(100 * part / whole).toFixed(part / whole < 0.1 ? 1 : 0)} %)` : "";
+const percent = (part, whole) => part > 0 ? ` (${Number((100 * part / whole).toPrecision(2))} %)` : "";
 
 /* Line feeds, marks that turn the direction of writing, and whatever else has no shape of its own. */
 const spelt = text => String(text).replace(/[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu,
@@ -78,9 +79,10 @@ function part(parent, tag, look) {
     return parent.querySelector(`:scope > .${look}`) || make(parent, tag, look);
 }
 
-function sayName(parent, text) {
+function sayName(parent, text, most = Infinity) {
     const name = part(parent, "bdi", "name");
-    say(name, spelt(text));
+    const letters = Array.from(spelt(text));
+    say(name, letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : letters.join(""));
     name.title = spelt(text);
 }
 
@@ -153,31 +155,31 @@ function showReading(event) {
     }
 }
 
-/* Sessions as a line, broken where they are not known, under the cap. */
+/* Sessions as a line under the cap, broken where they are not known; a sample stands for the interval before it. */
 function drawSessions(cell, samples, cap, label) {
-    const width = samplesOfHour() - 1;
+    const width = samplesOfHour();
     const svg = chart(cell, width, label);
     if (svg.drawn === samples && svg.cap === cap)
         return;
     [svg.drawn, svg.cap] = [samples, cap];
     const top = 1.1 * Math.max(cap || 0, 1, ...samples);
     const y = value => (100 - 100 * value / top).toFixed(1);
-    const first = width + 1 - samples.length;
+    const first = width - samples.length;
     let line = "", area = "", begun = null;
     samples.concat(null).forEach((value, index) => {
         const x = first + index;
         if (value === null) {
-            area += begun === null ? "" : `L${x - 1} 100L${begun} 100Z`;
+            area += begun === null ? "" : `V100H${begun}Z`;
             begun = null;
             return;
         }
-        const step = `${begun === null ? "M" : "L"}${x} ${y(value)}`;
-        line += begun === null ? `${step}h0.01` : step; // a lone sample is a dot
+        const step = begun === null ? `M${x} ${y(value)}H${x + 1}` : `L${x + 1} ${y(value)}`;
+        line += step;
         area += step;
         begun = begun === null ? x : begun;
     });
     svg.reading = share => {
-        const index = Math.round(share * width) - first;
+        const index = Math.ceil(share * width) - 1 - first;
         const value = samples[index];
         return value === undefined || value === null ? ""
             : `${momentOf(samples.length - 1 - index)}: ${times(value, "session", "sessions")}`;
@@ -268,7 +270,7 @@ function sayLines(parent, lines) {
             if (piece.name === undefined)
                 text.append(piece);
             else
-                sayName(make(text, "span"), piece.name);
+                sayName(make(text, "span"), piece.name, LETTERS_MOST);
         }
     }
 }
@@ -382,7 +384,7 @@ function showLimits(limits) {
 
 const sinceStart = limit => [["refused", "refused"], ["monitored", "in dry run"], ["scored", "scored"],
     ["untracked", "not tracked"], ["bans", "bans"]]
-    .filter(([field]) => limit[field]).map(([field, word]) => `${number(limit[field])} ${word}`).join(", ");
+    .filter(([field]) => limit[field]).map(([field, word]) => `${word} ${number(limit[field])}`).join(", ");
 
 function showBans() {
     const {limits, operator, list} = report.bans;
@@ -514,7 +516,8 @@ async function askStatus() {
 
 async function askHistory() {
     try {
-        past = await ask("/history.json");
+        const answer = await ask("/history.json");
+        past = answer.end === null ? null : answer; // no sample is taken yet
         reportAtPast = report;
         if (report)
             show();

@@ -69,7 +69,8 @@ class Browser:
             self.command("Page.removeScriptToEvaluateOnNewDocument", identifier=self.script)
         self.script = self.command("Page.addScriptToEvaluateOnNewDocument", source=WITNESS + before)["identifier"]
         self.driver.get(url)
-        self.wait("return document.getElementById('main').dataset.end")
+        self.wait("""const {now, end} = document.getElementById('main').dataset;
+            return now && (end || answers['/history.json'].some(answer => answer.end === null))""")
 
     def wait(self, script, *arguments):
         return wait_until(lambda: self.run(script, *arguments), script, pause=0.05)

@@ -154,6 +154,7 @@ SPOIL = """
     const nasty = "<img src=x onerror=window.harmed=1>\\u202e\\n\\u0000" + "\\u05d0".repeat(9) + "a".repeat(220);
     window.spoil = (path, answer) => {
         if (path === "/history.json") {
+            answer.end = Date.now() / 1000;
             answer.scopes = [{scope: nasty, max: 9, sessions: Array(360).fill(3).fill(null, 60, 90)}];
             answer.limits = [{limit: nasty, refused: Array(360).fill(1), monitored: Array(360).fill(2)}];
             return;
