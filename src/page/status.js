@@ -26,7 +26,7 @@ const at = id => document.getElementById(id);
 const grouped = new Intl.NumberFormat("en");
 const number = value => Number.isFinite(value) ? grouped.format(value) : "…";
 const times = (count, one, many) => `${number(count)} ${count === 1 ? one : many}`;
-const percent = (part, whole) => part > 0 ? ` (${Number((100 * part / whole).toPrecision(2))} %)` : "";
+const percent = (some, all) => some > 0 ? ` (${Number((100 * some / all).toPrecision(2))} %)` : "";
 
 /* Line feeds, marks that turn the direction of writing, and whatever else has no shape of its own. */
 const spelt = text => String(text).replace(/[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu,
@@ -420,7 +420,7 @@ function showKeys() {
 /* Facts about the daemon: title, value, note, and whether it wants looking at. */
 function showFacts() {
     const {table, waiting, latency: speed} = report;
-    const events = Object.entries(report.events).map(([kind, times]) => `${kind} ${number(times)}`).join(", ");
+    const events = Object.entries(report.events).map(([kind, told]) => `${kind} ${number(told)}`).join(", ");
     const facts = [
         ["Time for one event",
             speed.count ? `${latency(speed.p50)} or less for half, ${latency(speed.p99)} for 99 of 100` : "none yet",

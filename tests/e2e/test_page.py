@@ -65,6 +65,13 @@ def check_quiet(browser, url):
     assert browser.run("return violations") == []
 
 
+# The pointer goes to the right end of a chart, which is now.
+POINT = """
+    const chart = document.querySelector(arguments[0]);
+    const box = chart.getBoundingClientRect();
+    chart.dispatchEvent(new PointerEvent("pointermove", {bubbles: true, clientX: box.right - 1, clientY: box.top}));
+    return document.getElementById("reading").innerText;"""
+
 LOADED = """service_sessions = 8
     listener { listener_sessions = 6  peer "127.0.1.0/24" { listener_sessions = 2 } }
     limit client_connections { max = 3  window = 1h  ban = 1h }
@@ -129,6 +136,8 @@ def test_numbers_are_those_of_status_json(postfix, served, browser):
     assert len(page["charts"]) == len(page["history"]["scopes"]) + len(totals)
     assert any("now 2, at most 2, cap 2" in chart for chart in page["charts"])
     assert "listener_sessions: refusals a minute in the last hour, 3 at most" in page["charts"]
+    assert browser.run(POINT, "#scopes svg").endswith(": 3 sessions")
+    assert browser.run(POINT, "#limits svg").endswith(", one minute: 3 refused, 0 in dry run")
     check_quiet(browser, served.url)
 
     held.pop().quit()  # and it is live
@@ -226,6 +235,7 @@ def test_daemon_gone_and_back(served, browser):
     daemon.kill()
     browser.wait("return document.getElementById('banner').textContent")
     said, title = browser.run("return [document.getElementById('banner').innerText, document.title]")
+    assert browser.page()["text"]["verdict-title"] == "Whether mail is refused now is not known"
     assert said.startswith("tidegated does not answer. What you see is what it said at ") and "not reachable" in title
     assert browser.run("return getComputedStyle(document.getElementById('main')).filter") != "none"
     daemon.expects_no_sessions = False
