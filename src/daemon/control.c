@@ -49,6 +49,32 @@ bool control_known(const struct evkeyvalq *parameters, const char *const names[]
     return true;
 }
 
+/* A whole number from 1 on; false when it is none. */
+static bool read_number(const char *text, int64_t max, int64_t *out)
+{
+    size_t digits = strspn(text, "0123456789");
+    int64_t number = 0;
+
+    if (digits == 0 || digits > 9 || text[digits] != '\0')
+        return false;
+    for (; *text; text++)
+        number = number * 10 + (*text - '0');
+    *out = number;
+    return number >= 1 && number <= max;
+}
+
+bool control_number(const struct evkeyvalq *parameters, const char *name, const char *unit, int64_t max, int64_t *out,
+                    json_t **error, int *status)
+{
+    const char *text = control_parameter(parameters, name);
+
+    if (!text || read_number(text, max, out))
+        return true;
+    *error = control_error(status, 400, "%s is \"%.60s\"; give a whole number%s from 1 to %lld", name, text, unit,
+                           (long long)max);
+    return false;
+}
+
 /* The length of the UTF-8 sequence that `text` begins with; 0: it begins with none. */
 static size_t sequence_length(const unsigned char *text)
 {

@@ -54,6 +54,11 @@ static inline const char *control_parameter(const struct evkeyvalq *parameters, 
  * *status: `if (!control_known(parameters, names, &error, status)) return error;` */
 bool control_known(const struct evkeyvalq *parameters, const char *const names[], json_t **error, int *status);
 
+/* A parameter that is a whole number from 1 to `max`, up to 999999999; *out stays as it is when it is not given. Else
+ * false, and the answer is in *error; `unit` is "" or as " of seconds". */
+bool control_number(const struct evkeyvalq *parameters, const char *name, const char *unit, int64_t max, int64_t *out,
+                    json_t **error, int *status);
+
 /* Bytes that are no UTF-8 become '?'. */
 void control_clean(char *text);
 

@@ -95,19 +95,6 @@ json_t *activity_list(enum activity_kind kind, struct best *best)
 
 /* ---- pages ---- */
 
-/* A whole number of those. */
-static bool read_number(const char *text, size_t max, size_t *out)
-{
-    size_t number = 0, digits = strspn(text, "0123456789");
-
-    if (digits == 0 || digits > 9 || text[digits] != '\0')
-        return false;
-    for (; *text; text++)
-        number = number * 10 + (size_t)(*text - '0');
-    *out = number;
-    return number >= 1 && number <= max;
-}
-
 static bool read_order(const char *text, enum activity_kind kind, enum activity_order *out)
 {
     for (size_t i = 0; i < ORDERS; i++) {
@@ -126,19 +113,18 @@ static json_t *activity_page(struct control *control, enum activity_kind kind, c
     static const char *const names[] = {"sort", "n", NULL};
     const bool clients = kind == ACTIVITY_OF_CLIENTS;
     enum activity_order order = clients ? BY_CONNECTIONS : BY_MESSAGES;
-    size_t wanted = LISTED_DEFAULT;
+    int64_t wanted = LISTED_DEFAULT;
     struct best best;
     json_t *error;
 
-    if (!control_known(parameters, names, &error, status))
+    if (!control_known(parameters, names, &error, status) ||
+        !control_number(parameters, "n", "", LISTED_MAX, &wanted, &error, status))
         return error;
-    const char *sort = control_parameter(parameters, "sort"), *n = control_parameter(parameters, "n");
+    const char *sort = control_parameter(parameters, "sort");
     if (sort && !read_order(sort, kind, &order))
         return control_error(status, 400, "sort is \"%.60s\"; give %smessages, refused or monitored", sort,
                              clients ? "sessions, connections, " : "");
-    if (n && !read_number(n, LISTED_MAX, &wanted))
-        return control_error(status, 400, "n is \"%.60s\"; give a whole number from 1 to %d", n, LISTED_MAX);
-    bool ok = best_init(&best, wanted, sizeof(struct activity_view), orders[order].compare);
+    bool ok = best_init(&best, (size_t)wanted, sizeof(struct activity_view), orders[order].compare);
     if (ok)
         read_activity(control, kind, &best, 1);
     json_t *page = json_object();

@@ -18,34 +18,6 @@
 
 /* ---- parameters ---- */
 
-/* A whole number from 1 on; false when it is none. */
-static bool read_number(const char *text, int64_t max, int64_t *out)
-{
-    size_t digits = strspn(text, "0123456789");
-    int64_t number = 0;
-
-    if (digits == 0 || digits > 9 || text[digits] != '\0')
-        return false;
-    for (; *text; text++)
-        number = number * 10 + (*text - '0');
-    *out = number;
-    return number >= 1 && number <= max;
-}
-
-/* A parameter that is a number, *out staying as it is when it is not given. False, with the answer in *error, when it
- * is no good. */
-static bool number_parameter(const struct evkeyvalq *parameters, const char *name, const char *unit, int64_t max,
-                             int64_t *out, json_t **error, int *status)
-{
-    const char *text = control_parameter(parameters, name);
-
-    if (!text || read_number(text, max, out))
-        return true;
-    *error = control_error(status, 400, "%s is \"%.60s\"; give a whole number%s from 1 to %lld", name, text, unit,
-                           (long long)max);
-    return false;
-}
-
 /* False, with the answer in *error, when there is no limit of that name. */
 static bool limit_parameter(struct control *control, const struct evkeyvalq *parameters, const char **out,
                             json_t **error, int *status)
@@ -107,12 +79,6 @@ static bool read_block(const char *text, struct prefix *out, bool *is_block, jso
 
 /* ---- pages ---- */
 
-static int most_time_left_first(const void *a, const void *b)
-{
-    const struct ban_view *x = a, *y = b;
-    return (x->left_ns < y->left_ns) - (x->left_ns > y->left_ns);
-}
-
 json_t *control_bans(struct control *control, const struct evkeyvalq *parameters, int *status)
 {
     static const char *const names[] = {"n", "limit", NULL};
@@ -122,7 +88,7 @@ json_t *control_bans(struct control *control, const struct evkeyvalq *parameters
     json_t *error;
 
     if (!control_known(parameters, names, &error, status) ||
-        !number_parameter(parameters, "n", "", LISTED_MAX, &wanted, &error, status) ||
+        !control_number(parameters, "n", "", LISTED_MAX, &wanted, &error, status) ||
         !limit_parameter(control, parameters, &limit, &error, status))
         return error;
     bool ok = best_init(&best, (size_t)wanted, sizeof(struct ban_view), most_time_left_first);
@@ -151,7 +117,7 @@ json_t *control_ban(struct control *control, const struct evkeyvalq *parameters,
     json_t *error;
 
     if (!control_known(parameters, names, &error, status) ||
-        !number_parameter(parameters, "for", " of seconds", SECONDS_MAX, &seconds, &error, status))
+        !control_number(parameters, "for", " of seconds", SECONDS_MAX, &seconds, &error, status))
         return error;
     if (!text || !text[0])
         return control_error(status, 400, "target is missing; give an address, a block (192.0.2.0/24) or a domain");
@@ -226,7 +192,7 @@ json_t *control_unban(struct control *control, const struct evkeyvalq *parameter
     json_t *error;
 
     if (!control_known(parameters, names, &error, status) ||
-        !number_parameter(parameters, "since", " of seconds", SECONDS_MAX, &since, &error, status) ||
+        !control_number(parameters, "since", " of seconds", SECONDS_MAX, &since, &error, status) ||
         !limit_parameter(control, parameters, &unban.limit, &error, status))
         return error;
     if (!text && !unban.limit)

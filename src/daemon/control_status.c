@@ -110,12 +110,6 @@ void control_forget(struct control *control)
     control->lists.until = 0;
 }
 
-static int most_time_left_first(const void *a, const void *b)
-{
-    const struct ban_view *x = a, *y = b;
-    return (x->left_ns < y->left_ns) - (x->left_ns > y->left_ns);
-}
-
 static json_t *list_bans(struct control *control)
 {
     json_t *list = json_array();

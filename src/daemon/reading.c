@@ -116,6 +116,12 @@ void read_activity(struct control *control, enum activity_kind kind, struct best
     } while (next != 0);
 }
 
+int most_time_left_first(const void *a, const void *b)
+{
+    const struct ban_view *x = a, *y = b;
+    return (x->left_ns < y->left_ns) - (x->left_ns > y->left_ns);
+}
+
 void read_bans(struct control *control, const char *limit, struct best *list)
 {
     const struct engine_totals totals = read_totals(control);

@@ -35,6 +35,9 @@ void counters_free(struct counters *counters);
 void read_activity(struct control *control, enum activity_kind kind, struct best *lists, size_t count);
 void read_bans(struct control *control, const char *limit, struct best *list);
 
+/* An order of struct ban_view. */
+int most_time_left_first(const void *a, const void *b);
+
 /* Orders of struct activity_view, the largest number first; by trouble: refused and monitored together. */
 enum activity_order { BY_SESSIONS, BY_CONNECTIONS, BY_MESSAGES, BY_REFUSED, BY_MONITORED, BY_TROUBLE };
 int (*activity_compare(enum activity_order order))(const void *, const void *);

@@ -231,6 +231,21 @@ static double wall_now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
+/* Somebody may look at what goes on. */
+static bool is_watched(const struct config *config)
+{
+    return config->http.socket || config->control.socket;
+}
+
+/* What the MTA is asked to tell: also senders, where somebody may look at their domains. */
+static struct rules_needs needs_of(const struct config *config, const struct rules *rules)
+{
+    struct rules_needs needs = rules_needs(rules, config->control.socket != NULL);
+
+    needs.mail = needs.mail || is_watched(config);
+    return needs;
+}
+
 static void swap_rules(struct tally *next)
 {
     bool done;
@@ -260,7 +275,7 @@ static bool reload(struct config_messages *messages)
     }
     if (loaded) {
         struct rules *rules = config_take_rules(next);
-        needs = rules_needs(rules, next->control.socket != NULL);
+        needs = needs_of(next, rules);
         tally = engine_reload_begin(server.engine, &rules);
         if (!tally) {
             rules_free(&rules);
@@ -487,12 +502,6 @@ static uint64_t policy_memory(const struct config *config)
     return config->policy_count > 0 ? policy_connections(config) * each + POLICY_KEPT_MAX : 0;
 }
 
-/* Somebody may look at what goes on. */
-static bool is_watched(const struct config *config)
-{
-    return config->http.socket || config->control.socket;
-}
-
 struct server_memory server_memory(const struct config *config)
 {
     struct engine_memory engine = engine_memory(config->session_table_size, config->table_size,
@@ -578,7 +587,7 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
         snprintf(error, PROCESS_ERROR_SIZE, "no random numbers from the kernel: %s", strerror(errno));
         return false;
     }
-    const struct rules_needs needs = rules_needs(rules, (*config)->control.socket != NULL);
+    const struct rules_needs needs = needs_of(*config, rules);
     driver_set_needs(&needs);
     server.engine = engine_new(&params, &rules);
     server.waiting = waiting_new((*config)->max_waiting, (*config)->max_delay_ns);
