@@ -11,11 +11,12 @@ const HOUR_S = 3600;
 const BARS = 60;          // of a chart of refusals: a minute each
 const SCOPES_FIRST = 12;  // shown before the reader asks for all
 const NEARLY_FULL = 0.8;
+const LETTERS_MOST = 40;  // of a name within a sentence
 const SVG = "http://www.w3.org/2000/svg";
 
 let report = null;        // the last answer of /status.json
 let past = null;          // and of /history.json,
-let reportAtPast = null;  // with the report that was there when it came
+let reportAtPast = null;  // with the report that was, or came, closest to it
 let allScopes = false;
 
 const at = id => document.getElementById(id);
@@ -25,7 +26,7 @@ const at = id => document.getElementById(id);
 const grouped = new Intl.NumberFormat("en");
 const number = value => Number.isFinite(value) ? grouped.format(value) : "…";
 const times = (count, one, many) => `${number(count)} ${count === 1 ? one : many}`;
-const percent = (part, whole) => whole > 0 ? ` (${(100 * part / whole).toFixed(part / whole < 0.1 ? 1 : 0)} %)` : "";
+const percent = (some, all) => some > 0 ? ` (${Number((100 * some / all).toPrecision(2))} %)` : "";
 
 /* Line feeds, marks that turn the direction of writing, and whatever else has no shape of its own. */
 const spelt = text => String(text).replace(/[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu,
@@ -78,9 +79,10 @@ function part(parent, tag, look) {
     return parent.querySelector(`:scope > .${look}`) || make(parent, tag, look);
 }
 
-function sayName(parent, text) {
+function sayName(parent, text, most = Infinity) {
     const name = part(parent, "bdi", "name");
-    say(name, spelt(text));
+    const letters = Array.from(spelt(text));
+    say(name, letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : letters.join(""));
     name.title = spelt(text);
 }
 
@@ -126,6 +128,7 @@ const count = (field, look = "") => (cell, item) => {
 /* ---- Charts: an hour from left to right, the newest sample at the right edge ---- */
 
 const samplesOfHour = () => Math.round(HOUR_S / past.interval);
+const momentOf = samplesAgo => moment(past.end - samplesAgo * past.interval);
 
 function chart(cell, width, label) {
     let svg = cell.querySelector("svg");
@@ -152,35 +155,39 @@ function showReading(event) {
     }
 }
 
-/* Sessions as a line, broken where they are not known, under the cap. */
+/* Sessions as a line under the cap, broken where they are not known; a sample stands for the interval before it. */
 function drawSessions(cell, samples, cap, label) {
-    const width = samplesOfHour() - 1;
+    const width = samplesOfHour();
     const svg = chart(cell, width, label);
+    if (svg.drawn === samples && svg.cap === cap)
+        return;
+    [svg.drawn, svg.cap] = [samples, cap];
     const top = 1.1 * Math.max(cap || 0, 1, ...samples);
     const y = value => (100 - 100 * value / top).toFixed(1);
-    const first = width + 1 - samples.length;
+    const first = width - samples.length;
     let line = "", area = "", begun = null;
     samples.concat(null).forEach((value, index) => {
         const x = first + index;
         if (value === null) {
-            area += begun === null ? "" : `L${x - 1} 100L${begun} 100Z`;
+            area += begun === null ? "" : `V100H${begun}Z`;
             begun = null;
             return;
         }
-        const step = `${begun === null ? "M" : "L"}${x} ${y(value)}`;
-        line += begun === null ? `${step}h0.01` : step; // a lone sample is a dot
+        const step = begun === null ? `M${x} ${y(value)}H${x + 1}` : `L${x + 1} ${y(value)}`;
+        line += step;
         area += step;
         begun = begun === null ? x : begun;
     });
     svg.reading = share => {
-        const index = Math.round(share * width) - first;
+        const index = Math.ceil(share * width) - 1 - first;
         const value = samples[index];
         return value === undefined || value === null ? ""
-            : `${moment(past.end - (samples.length - 1 - index) * past.interval)}: ${times(value, "session", "sessions")}`;
+            : `${momentOf(samples.length - 1 - index)}: ${times(value, "session", "sessions")}`;
     };
     shape(svg, "path", "area", {d: area});
     shape(svg, "path", "line", {d: line});
-    shape(svg, "line", "cap", {x1: 0, x2: width, y1: y(cap || 0), y2: y(cap || 0), visibility: cap ? "visible" : "hidden"});
+    const height = y(cap || 0);
+    shape(svg, "line", "cap", {x1: 0, x2: width, y1: height, y2: height, visibility: cap ? "visible" : "hidden"});
 }
 
 /* The sum of each minute, the last one at the end. */
@@ -206,8 +213,8 @@ function drawRefusals(cell, series, name) {
     const svg = chart(cell, BARS, `${name}: refusals a minute in the last hour, ${number(most)} at most`);
     svg.reading = share => {
         const minute = Math.min(BARS - 1, Math.max(0, Math.floor(share * BARS)));
-        return `${moment(past.end - (BARS - minute) * HOUR_S / BARS)}, one minute: ${number(refused[minute])} refused, ${
-            number(monitored[minute])} in dry run`;
+        const begin = moment(past.end - (BARS - minute) * HOUR_S / BARS);
+        return `${begin}, one minute: ${number(refused[minute])} refused, ${number(monitored[minute])} in dry run`;
     };
     shape(svg, "path", "refused", {d: bars(refused, new Array(BARS).fill(0))});
     shape(svg, "path", "monitored", {d: bars(monitored, refused)});
@@ -225,7 +232,8 @@ function since(limit, what) {
     return before && limit[what] > before[what] ? limit[what] - before[what] : 0;
 }
 
-/* What a limit did in the last so many seconds; NaN: not known yet. A daemon that is younger than that knows exactly. */
+/* What a limit did in the last so many seconds; NaN: not known yet. Of a daemon that is younger than that it is known
+ * exactly. */
 function inLast(seconds, limit, what) {
     if (report.now - report.started < seconds)
         return limit[what];
@@ -239,8 +247,9 @@ function inLast(seconds, limit, what) {
 /* The three items with the most, as pieces for sayLines(): names, and how many. */
 function ranking(items, name, value) {
     const ranked = items.filter(item => item[value] > 0).sort((a, b) => b[value] - a[value]);
-    const pieces = ranked.slice(0, 3).flatMap((item, place) => [place ? ", " : "", {name: item[name]}, ` ${number(item[value])}`]);
-    return ranked.length > 3 ? [...pieces, ` and ${number(ranked.length - 3)} more`] : pieces;
+    const pieces = ranked.slice(0, 3).flatMap((item, place) =>
+        [place ? ", " : "", {name: item[name]}, ` ${number(item[value])}`]);
+    return ranked.length > 3 ? [...pieces, " and more"] : pieces;
 }
 
 /* ---- The sections ---- */
@@ -261,7 +270,7 @@ function sayLines(parent, lines) {
             if (piece.name === undefined)
                 text.append(piece);
             else
-                sayName(make(text, "span"), piece.name);
+                sayName(make(text, "span"), piece.name, LETTERS_MOST);
         }
     }
 }
@@ -276,7 +285,7 @@ function showVerdict(limits, refused, monitored) {
     else if (refused > 0)
         [look, title] = ["past", `${times(refused, "refusal", "refusals")} in the last hour, none in the last minute`];
     else if (dry && monitored >= 0)
-        [look, title] = ["dry", "Dry run: nobody is refused"];
+        [look, title] = ["dry", `Dry run: nobody is refused, ${number(monitored)} would have been in the last hour`];
     else if (refused === 0)
         [look, title] = ["quiet", "Nobody was refused in the last hour"];
     const what = refused > 0 ? "refused" : "monitored";
@@ -292,22 +301,25 @@ function showVerdict(limits, refused, monitored) {
     document.title = `${look === "refusing" ? "▲ refusing" : dry ? "dry run" : "nobody refused"} – tidegate`;
 }
 
+const untold = pending => `${number(pending)} refused, yet to be told`;
+
 function showTop(refused, monitored) {
     const dry = report.mode === "monitor";
     const {open, pending, room} = report.sessions;
+    const {limits, operator} = report.bans;
     say(at("host"), location.host);
     say(at("mode"), dry ? "Dry run (mode = monitor): nothing is refused" : "On duty (mode = block)");
     at("mode").className = dry ? "pill dry" : "pill";
     say(at("about"), `Version ${spelt(report.version)}, up ${duration(report.now - report.started)}. ` +
         `${spelt(report.file)} read ${moment(report.reloaded)}.`);
     say(at("tile-sessions"), number(open));
-    say(at("note-sessions"), `room for ${number(room)}` + (pending ? `; ${number(pending)} of them refused, yet to be told` : ""));
+    say(at("note-sessions"), `room for ${number(room)}` + (pending ? `; ${untold(pending)}` : ""));
     say(at("tile-refused"), number(refused));
     say(at("note-refused"), "connections and commands");
     say(at("tile-monitored"), number(monitored));
     say(at("note-monitored"), "in the last hour; these were let through");
-    say(at("tile-bans"), number(report.bans.limits + report.bans.operator));
-    say(at("note-bans"), `${number(report.bans.limits)} by limits, ${number(report.bans.operator)} by an administrator`);
+    say(at("tile-bans"), number(limits + operator));
+    say(at("note-bans"), `${number(limits)} by limits, ${number(operator)} by an administrator`);
 }
 
 const isFull = scope => scope.max !== null && scope.sessions >= scope.max;
@@ -316,7 +328,9 @@ function showScopes() {
     const listed = report.scopes;
     const shown = listed.filter((scope, place) => allScopes || place < SCOPES_FIRST ||
         (scope.max !== null && scope.sessions >= NEARLY_FULL * scope.max));
-    const peak = scope => Math.max(scope.sessions, ...(seriesOf("scopes", "scope", scope.scope) || {sessions: []}).sessions);
+    const known = scope => seriesOf("scopes", "scope", scope.scope);
+    const peak = scope => Math.max(scope.sessions, ...(known(scope) || {sessions: []}).sessions);
+    const cap = (scope, before, none) => scope.max === null ? none : before + number(scope.max);
     fill(at("scopes"), shown, [
         (cell, scope) => {
             sayName(cell, scope.scope);
@@ -325,28 +339,28 @@ function showScopes() {
         (cell, scope) => {
             const share = scope.max === null ? 0 : Math.min(1, scope.sessions / scope.max);
             cell.className = `number ${isFull(scope) ? "full" : share >= NEARLY_FULL ? "near" : ""}`;
-            say(part(cell, "span", "count"), `${number(scope.sessions)} ${scope.max === null ? "(no cap)" : `of ${number(scope.max)}`}`);
+            say(part(cell, "span", "count"), `${number(scope.sessions)} ${cap(scope, "of ", "(no cap)")}`);
             const bar = part(cell, "div", "bar");
             bar.hidden = scope.max === null;
             part(bar, "i", "filled").style.width = `${100 * share}%`;
             say(part(cell, "div", "note"), [isFull(scope) ? "full" : "",
-                scope.pending ? `${number(scope.pending)} refused, yet to be told` : ""].filter(Boolean).join(", "));
+                scope.pending ? untold(scope.pending) : ""].filter(Boolean).join(", "));
         },
         (cell, scope) => {
-            const known = seriesOf("scopes", "scope", scope.scope);
-            say(part(cell, "div", "note"), past && !known ? "not recorded" : "");
-            if (known)
-                drawSessions(cell, known.sessions, scope.max, `${spelt(scope.scope)}: sessions over the last hour, now ${
-                    number(scope.sessions)}, at most ${number(peak(scope))}, ${
-                    scope.max === null ? "no cap" : `cap ${number(scope.max)}`}`);
+            const series = known(scope);
+            say(part(cell, "div", "note"), past && !series ? "not recorded" : "");
+            if (series)
+                drawSessions(cell, series.sessions, scope.max, `${spelt(scope.scope)}: sessions over the last hour, ` +
+                    `now ${number(scope.sessions)}, at most ${number(peak(scope))}, ${cap(scope, "cap ", "no cap")}`);
         },
-        (cell, scope) => say(cell, number(peak(scope))),
+        (cell, scope) => say(cell, known(scope) ? number(peak(scope)) : "–"),
     ]);
     const more = at("scopes-more");
     more.hidden = listed.length <= SCOPES_FIRST;
-    say(more, allScopes ? `Show the first ${SCOPES_FIRST} and those nearly full` : `Show all ${number(listed.length)} scopes`);
+    say(more, allScopes ? "Show fewer scopes" : `Show all ${number(listed.length)} scopes`);
     mark(more, "aria-expanded", allScopes);
-    say(at("scopes-left-out"), report.scopes_left_out ? `${number(report.scopes_left_out)} more are in the metrics alone.` : "");
+    const out = report.scopes_left_out;
+    say(at("scopes-left-out"), out ? `${times(out, "more is", "more are")} in the metrics alone.` : "");
 }
 
 function showLimits(limits) {
@@ -357,8 +371,9 @@ function showLimits(limits) {
         count("refused", "refused"),
         count("monitored", "monitored"),
         (cell, limit) => {
+            const series = seriesOf("limits", "limit", limit.limit) || {refused: [], monitored: []};
             if (past)
-                drawRefusals(cell, seriesOf("limits", "limit", limit.limit) || {refused: [], monitored: []}, spelt(limit.limit));
+                drawRefusals(cell, series, spelt(limit.limit));
         },
         (cell, limit) => say(cell, sinceStart(limit.total)),
     ]);
@@ -369,7 +384,7 @@ function showLimits(limits) {
 
 const sinceStart = limit => [["refused", "refused"], ["monitored", "in dry run"], ["scored", "scored"],
     ["untracked", "not tracked"], ["bans", "bans"]]
-    .filter(([field]) => limit[field]).map(([field, word]) => `${number(limit[field])} ${word}`).join(", ");
+    .filter(([field]) => limit[field]).map(([field, word]) => `${word} ${number(limit[field])}`).join(", ");
 
 function showBans() {
     const {limits, operator, list} = report.bans;
@@ -386,8 +401,9 @@ function showBans() {
         (cell, ban) => say(cell, duration(ban.left)),
         (cell, ban) => say(part(cell, "code", "lift"), spelt(ban.lift)),
     ]);
-    say(at("bans-more"), limits + operator > list.length
-        ? `The ${number(list.length)} with the most time left, of ${number(limits + operator)}. All of them: tidegate bans` : "");
+    const all = limits + operator;
+    say(at("bans-more"), all > list.length && list.length
+        ? `The ${number(list.length)} with the most time left, of ${number(all)}. All of them: tidegate bans` : "");
 }
 
 function showKeys() {
@@ -404,10 +420,13 @@ function showKeys() {
 /* Facts about the daemon: title, value, note, and whether it wants looking at. */
 function showFacts() {
     const {table, waiting, latency: speed} = report;
+    const events = Object.entries(report.events).map(([kind, told]) => `${kind} ${number(told)}`).join(", ");
     const facts = [
-        ["Time for one event", speed.count ? `${latency(speed.p50)} or less for half, ${latency(speed.p99)} for 99 of 100` : "no events yet",
+        ["Time for one event",
+            speed.count ? `${latency(speed.p50)} or less for half, ${latency(speed.p99)} for 99 of 100` : "none yet",
             `${times(speed.count, "event", "events")} since the start`],
-        ["Table of clients and other keys", `${number(table.keys)} of ${number(table.room)}${percent(table.keys, table.room)}`,
+        ["Table of clients and other keys",
+            `${number(table.keys)} of ${number(table.room)}${percent(table.keys, table.room)}`,
             `${number(table.evicted)} had to go early, ${number(table.untracked)} found no room`, table.untracked > 0],
         ["Waiting out a delay", waiting.max ? `${number(waiting.now)} of ${number(waiting.max)}` : number(waiting.now),
             "commands that are answered late on purpose", waiting.max > 0 && waiting.now >= waiting.max],
@@ -417,7 +436,7 @@ function showFacts() {
             report.turned_away > 0],
         ["Policy service and filter", `${number(report.claimed)} claimed, ${number(report.lapsed)} lapsed`,
             `reservations since the start; ${times(report.sessions.remembered, "session", "sessions")} remembered`],
-        ["Events since the start", Object.entries(report.events).map(([kind, times]) => `${kind} ${number(times)}`).join(", "), ""],
+        ["Events since the start", events, ""],
     ];
     const list = at("facts");
     facts.forEach(([title, value, note, watch], place) => {
@@ -442,7 +461,9 @@ function show() {
     showKeys();
     showFacts();
     say(at("fresh"), `As of ${moment(report.now)}.`);
-    mark(at("main"), "data-now", report.now); // which report this is
+    mark(at("main"), "data-now", report.now); // which answers these are
+    if (past)
+        mark(at("main"), "data-end", past.end);
 }
 
 /* ---- Asking ---- */
@@ -467,8 +488,11 @@ function complain(trouble) {
     document.body.classList.toggle("stale", Boolean(trouble));
     say(at("banner"), !trouble ? "" : report
         ? `tidegated ${trouble}. What you see is what it said at ${moment(report.now)}.` : `tidegated ${trouble}.`);
-    if (trouble)
-        document.title = "not reachable – tidegate";
+    if (!trouble)
+        return;
+    at("verdict").className = "";
+    say(at("verdict-title"), "Whether mail is refused now is not known");
+    document.title = "not reachable – tidegate";
 }
 
 async function askStatus() {
@@ -481,6 +505,8 @@ async function askStatus() {
             askHistory();
         }
         report = answer;
+        if (past && !reportAtPast)
+            reportAtPast = report;
         show();
         complain("");
     } catch (error) {
@@ -490,7 +516,8 @@ async function askStatus() {
 
 async function askHistory() {
     try {
-        past = await ask("/history.json");
+        const answer = await ask("/history.json");
+        past = answer.end === null ? null : answer; // no sample is taken yet
         reportAtPast = report;
         if (report)
             show();
