@@ -187,7 +187,8 @@ struct rules_needs {
     bool message;  /* that one has arrived, also to add the score's header */
     bool speech;   /* some event may be refused or delayed; if not, no answer of ours matters */
 };
-struct rules_needs rules_needs(const struct rules *rules);
+/* With `bans` administrators may ban clients and domains at any time (bans.h). */
+struct rules_needs rules_needs(const struct rules *rules, bool bans);
 
 /* Bytes that the rule set holds. */
 size_t rules_bytes(const struct rules *rules);

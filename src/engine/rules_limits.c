@@ -471,7 +471,8 @@ static bool build_lists(struct rules *rules, const struct rules_builder *builder
         users[i] = builder->lists[i].users;
         lists->authenticated[i] = builder->lists[i].authenticated;
         for (size_t j = 0; j < builder->lists[i].prefix_count; j++)
-            entries[count++] = (struct lpm_entry){builder->lists[i].prefixes[j], i};
+            entries[count++] =
+                (struct lpm_entry){builder->lists[i].prefixes[j], LIST_VALUE(i, builder->lists[i].prefixes[j].bits)};
     }
     if (entries)
         lists->clients = build_lpm(entries, count);
@@ -479,6 +480,25 @@ static bool build_lists(struct rules *rules, const struct rules_builder *builder
     lists->senders = build_names(senders);
     lists->users = build_names(users);
     return lists->clients && lists->senders && lists->users;
+}
+
+static int compare_groups(const void *left, const void *right)
+{
+    const struct group_block *a = left, *b = right;
+    if (a->group != b->group)
+        return a->group < b->group ? -1 : 1;
+    return a->block < b->block ? -1 : a->block > b->block;
+}
+
+static bool build_groups(struct rules *rules)
+{
+    rules->groups = reserve(rules->own_blocks, sizeof *rules->groups);
+    if (!rules->groups)
+        return false;
+    for (limit_block_id i = 0; i < rules->own_blocks; i++)
+        rules->groups[i] = (struct group_block){rules->blocks[i].group, i};
+    qsort(rules->groups, rules->own_blocks, sizeof *rules->groups, compare_groups);
+    return true;
 }
 
 bool rules_finish_limits(struct rules *rules, const struct rules_builder *builder)
@@ -491,7 +511,7 @@ bool rules_finish_limits(struct rules *rules, const struct rules_builder *builde
     const struct builder_list *deny = &builder->lists[LIST_DENY];
     rules->has_deny = deny->prefix_count > 0 || deny->senders.count > 0 || deny->users.count > 0 || deny->authenticated;
     note_events(rules);
-    return build_lists(rules, builder);
+    return build_groups(rules) && build_lists(rules, builder);
 }
 
 void rules_free_limits(struct rules *rules)
@@ -506,6 +526,7 @@ void rules_free_limits(struct rules *rules)
         keyset_free((struct keyset *)rules->blocks[i].keys);
     }
     free(rules->blocks);
+    free(rules->groups);
     lpm_free(&rules->lists.clients);
     nameset_free(&rules->lists.senders);
     nameset_free(&rules->lists.users);
@@ -513,8 +534,9 @@ void rules_free_limits(struct rules *rules)
 
 size_t rules_limits_bytes(const struct rules *rules)
 {
-    size_t bytes = rules->block_count * sizeof *rules->blocks + lpm_bytes(rules->lists.clients) +
-                   nameset_bytes(rules->lists.senders) + nameset_bytes(rules->lists.users);
+    size_t bytes = rules->block_count * sizeof *rules->blocks + rules->own_blocks * sizeof *rules->groups +
+                   lpm_bytes(rules->lists.clients) + nameset_bytes(rules->lists.senders) +
+                   nameset_bytes(rules->lists.users);
 
     for (uint32_t i = 0; i < rules->scope_count; i++)
         bytes += rules->scopes[i].settings.blocks ? rules->limit_count * sizeof(limit_block_id) : 0;

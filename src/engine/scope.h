@@ -55,6 +55,12 @@ struct limit_block {
     uint64_t group;              /* of the records that count for it */
 };
 
+/* A block by the group of its records. */
+struct group_block {
+    uint64_t group;
+    limit_block_id block;
+};
+
 struct limit_kind {
     char name[LIMIT_NAME_SIZE];
     enum limit_count count;
@@ -92,9 +98,14 @@ struct name_key {
     scope_id listener;
 };
 
+/* A list and the length of the prefix that stands in it. */
+#define LIST_VALUE(list, bits) ((uint32_t)(list) | (uint32_t)(bits) << 8)
+#define LIST_OF(value) ((value)&0xff)
+#define LIST_BITS(value) ((value) >> 8)
+
 /* The deny and exempt lists; values are enum rules_list. */
 struct lists {
-    struct lpm *clients;
+    struct lpm *clients; /* to LIST_VALUE() */
     struct nameset *senders, *users;
     bool authenticated[RULES_LISTS]; /* the list has everybody with a user */
     enum limit_mode deny_mode;
@@ -118,7 +129,8 @@ struct rules {
     uint64_t at_event[EVENT_KINDS]; /* the limits that have a block and to which the event may matter, as bits */
     struct limit_block *blocks;     /* first those of the builder, in its order, then those of layers */
     uint32_t block_count;
-    uint32_t own_blocks; /* how many were the builder's: they own what they point to */
+    uint32_t own_blocks;        /* how many were the builder's: they own what they point to */
+    struct group_block *groups; /* those, sorted by group and number */
     struct lists lists;
     bool has_deny; /* the deny list has an entry */
     bool monitor;

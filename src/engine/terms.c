@@ -138,17 +138,48 @@ const char *rules_limit_name(const struct rules *rules, limit_number limit)
     return rules->limits[limit].name;
 }
 
+bool rules_block_terms(const struct rules *rules, limit_block_id block, struct terms *out)
+{
+    uint32_t levels[CHAIN_MAX];
+    unsigned count = 0;
+
+    for (scope_id scope = rules->blocks[block].scope; scope != RULES_NO_SCOPE; scope = rules->scopes[scope].parent)
+        levels[count++] = scope;
+    return rules_terms(rules, levels, count, rules->blocks[block].limit, out);
+}
+
+const struct group_block *rules_group(const struct rules *rules, uint64_t group, size_t *count)
+{
+    size_t first = 0, end = rules->own_blocks;
+
+    while (first < end) {
+        size_t middle = first + (end - first) / 2;
+        if (rules->groups[middle].group < group)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    for (*count = 0; first + *count < rules->own_blocks && rules->groups[first + *count].group == group;)
+        ++*count;
+    return &rules->groups[first];
+}
+
 static enum list_answer answer_of(uint32_t list)
 {
     return list == LIST_DENY ? LISTED_DENY : list == LIST_EXEMPT ? LISTED_EXEMPT : LISTED_NOWHERE;
 }
 
-enum list_answer rules_list_client(const struct rules *rules, const struct addr *client)
+enum list_answer rules_list_client(const struct rules *rules, const struct addr *client, unsigned *bits)
 {
-    return answer_of(lpm_lookup(rules->lists.clients, client));
+    uint32_t value = lpm_lookup(rules->lists.clients, client);
+
+    if (value == LPM_NONE)
+        return LISTED_NOWHERE;
+    *bits = LIST_BITS(value);
+    return answer_of(LIST_OF(value));
 }
 
-enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user)
+enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user, const char **spared)
 {
     const struct lists *lists = &rules->lists;
     enum list_answer by_user = LISTED_NOWHERE, by_sender = LISTED_NOWHERE;
@@ -160,8 +191,11 @@ enum list_answer rules_list_names(const struct rules *rules, const char *sender,
         else if (by_user == LISTED_NOWHERE && lists->authenticated[LIST_EXEMPT])
             by_user = LISTED_EXEMPT;
     }
+    *spared = NULL;
     if (sender && sender[0])
-        by_sender = answer_of(nameset_address(lists->senders, sender));
+        by_sender = answer_of(nameset_match(lists->senders, sender, spared));
+    if (by_sender != LISTED_EXEMPT)
+        *spared = NULL;
     if (by_user == LISTED_DENY || by_sender == LISTED_DENY)
         return LISTED_DENY;
     return by_user != LISTED_NOWHERE ? by_user : by_sender;
@@ -229,7 +263,7 @@ static void add_needs(const struct rules *rules, const struct limit_block *block
     needs->speech = needs->speech || mode == MODE_BLOCK || (mode == MODE_SCORE && score_refuses);
 }
 
-struct rules_needs rules_needs(const struct rules *rules)
+struct rules_needs rules_needs(const struct rules *rules, bool bans)
 {
     const struct lists *lists = &rules->lists;
     struct rules_needs needs = {.helo = false};
@@ -241,11 +275,11 @@ struct rules_needs rules_needs(const struct rules *rules)
 
     for (uint32_t i = 0; i < rules->block_count; i++)
         add_needs(rules, &rules->blocks[i], score_refuses, &needs);
-    needs.mail = needs.mail || names;
+    needs.mail = needs.mail || names || bans;
     needs.message = needs.message || (denies && lists->deny_mode == MODE_SCORE);
     if (rules->half_life_ns > 0) /* every error counts in the client's history */
         needs.rcpt = needs.rejected = needs.unknown = needs.message = true;
-    needs.speech = needs.speech || idle || setting_anywhere(rules, SETTING_LISTENER_SESSIONS) ||
+    needs.speech = needs.speech || bans || idle || setting_anywhere(rules, SETTING_LISTENER_SESSIONS) ||
                    setting_anywhere(rules, SETTING_SERVICE_SESSIONS) ||
                    (denies && (lists->deny_mode == MODE_BLOCK || (lists->deny_mode == MODE_SCORE && score_refuses)));
     needs.speech = needs.speech && !rules->monitor;

@@ -28,6 +28,13 @@ struct terms {
     unsigned block_count;
 };
 
+/* What the block says for sessions that have no narrower one: with it the scopes around its own. False when the limit
+ * is off there. */
+bool rules_block_terms(const struct rules *rules, uint32_t block, struct terms *out);
+
+/* The blocks whose limits keep their counts in the records of that group, and how many there are. */
+const struct group_block *rules_group(const struct rules *rules, uint64_t group, size_t *count);
+
 /* The limits with a block somewhere that have something to look at when this event comes, as bits (1 << number). */
 uint64_t rules_limits_at(const struct rules *rules, enum event_kind event);
 
@@ -57,9 +64,11 @@ const char *rules_limit_name(const struct rules *rules, limit_number limit);
 
 /* What the lists say of a client, a sender, a user. */
 enum list_answer { LISTED_NOWHERE, LISTED_DENY, LISTED_EXEMPT };
-enum list_answer rules_list_client(const struct rules *rules, const struct addr *client);
-/* By the user first and the sender then; deny by either beats exempt by the other. NULL and "": there is none. */
-enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user);
+/* *bits is the length of the prefix that says so, which is left alone for LISTED_NOWHERE. */
+enum list_answer rules_list_client(const struct rules *rules, const struct addr *client, unsigned *bits);
+/* By the user first and the sender then; deny by either beats exempt by the other. NULL and "": there is none. *spared
+ * becomes the part of `sender` by which the sender is exempt, NULL when it is not. */
+enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user, const char **spared);
 enum limit_mode rules_deny_mode(const struct rules *rules);
 uint32_t rules_deny_points(const struct rules *rules);
 

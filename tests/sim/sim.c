@@ -59,7 +59,8 @@ struct engine *make_engine(const struct plain_rules *rules, uint32_t sessions, u
                                          .table_records = keys,
                                          .seed = {prng_next(&sim.prng), prng_next(&sim.prng)},
                                          .idle_slack_ns = idle_slack,
-                                         .connections = true};
+                                         .connections = true,
+                                         .activity = true};
     struct rules *built = plain_build(rules);
 
     if (!built)
