@@ -6,8 +6,8 @@
  */
 #include "tool/control_socket.h"
 
+#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "config/config.h"
@@ -19,7 +19,7 @@ static const struct block *control_block(const struct scan *scan)
 {
     const struct block *block = scan->top ? scan->top->blocks : NULL;
 
-    while (block && strcmp(block->section->name, "control") != 0)
+    while (block && block->section->id != SECTION_CONTROL)
         block = block->next;
     return block;
 }
@@ -27,17 +27,13 @@ static const struct block *control_block(const struct scan *scan)
 /* The path that the section says, in a new text; NULL: it says none that can be used. */
 static char *said_path(const struct block *control)
 {
-    const struct entry *entry = control->entries;
+    const struct entry *entry = block_entry(control, OPTION_CONTROL_SOCKET);
     struct socket_name name;
     char why[VALUE_WHY_SIZE];
 
-    while (entry && strcmp(entry->option->name, "socket") != 0)
-        entry = entry->next;
     if (!entry)
         return text_copy(CONTROL_SOCKET_DEFAULT);
-    if (!entry->values || !value_socket(entry->values->text, &name, why) || name.kind != SOCKET_UNIX)
-        return NULL;
-    return text_copy(name.path);
+    return entry->values && value_unix(entry->values->text, &name, why) ? text_copy(name.path) : NULL;
 }
 
 /* Scans the file. *has_control: it has the section. */
@@ -63,6 +59,11 @@ static char *scan_file(const char *file, bool *has_control, struct config_messag
     return path;
 }
 
+static bool may_be_there(const char *path)
+{
+    return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
 char *control_socket_find(const char *file, bool given)
 {
     struct config_messages messages = {.count = 0};
@@ -70,15 +71,15 @@ char *control_socket_find(const char *file, bool given)
     char *path = scan_file(file, &has_control, &messages);
 
     /* A file without a mistake that has no such section means a daemon without such a socket. */
-    if (!path && !given && messages.errors > 0 && !has_control)
+    if (!path && !given && messages.errors > 0 && !has_control && may_be_there(CONTROL_SOCKET_DEFAULT))
         path = text_copy(CONTROL_SOCKET_DEFAULT);
     if (!path) {
         for (size_t i = 0; i < messages.count; i++)
             tool_complain("%s", messages.list[i].text);
         if (messages.errors == 0)
-            tool_complain("%s has no control section, so nobody can speak to tidegated; write "
-                          "\"control { socket = \"" CONTROL_SOCKET_DEFAULT "\" }\" there and restart it",
-                          file);
+            tool_complain("%s has no control section, so nobody can speak to tidegated; write: "
+                          "control { socket = \"%s\" } there and restart it",
+                          file, CONTROL_SOCKET_DEFAULT);
         else if (!has_control)
             tool_complain("where tidegated listens cannot be told from %s; --socket PATH says it", file);
     }

@@ -6,7 +6,10 @@
 
 #include <stdbool.h>
 
-#define CONTROL_SOCKET_DEFAULT "/run/tidegate/control.sock"
+#include "config/options.h"
+
+/* Where it is when a control section does not say. */
+#define CONTROL_SOCKET_DEFAULT (option_table[OPTION_CONTROL_SOCKET].initial)
 
 /*
  * The path of the control socket that the configuration `file` names, in a new text. A file with mistakes serves as
