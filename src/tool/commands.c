@@ -15,8 +15,8 @@ const struct command commands[] = {
         .name = "status",
         .arguments = "",
         .summary = "what is open, who is refused, on one screen",
-        .text = "The sessions of each scope beside its cap, what each limit has refused, the bans,\n"
-                "and the totals since the daemon started.\n",
+        .text = "The sessions of each scope beside its cap, what each limit has refused, the\n"
+                "bans, and the totals since the daemon started.\n",
         .run = tool_status,
     },
     {
@@ -118,8 +118,8 @@ const struct command commands[] = {
         .arguments = "[FILE]",
         .most = 1,
         .summary = "look for mistakes in a configuration, without a daemon",
-        .text = "Reads FILE, or that of -c, as tidegated would. Every mistake is printed with file\n"
-                "and line, and the exit status is 1 when there is one.\n",
+        .text = "Reads FILE, or that of -c, as tidegated would. Every mistake is printed with\n"
+                "file and line, and the exit status is 1 when there is one.\n",
         .run = tool_check,
     },
     {
@@ -143,7 +143,7 @@ const struct command commands[] = {
 
 static const char *const option_texts[TOOL_OPTIONS] = {
     [TOOL_SORT] = "  --sort KEY            the first row is the one with the most of KEY",
-    [TOOL_COUNT] = "  -n N, --count N       so many rows at most",
+    [TOOL_COUNT] = "  -n, --count N         so many rows at most",
     [TOOL_LIMIT] = "  --limit NAME          of that limit alone, as the log names it",
     [TOOL_SINCE] = "  --since DURATION      that began so long ago at most: 90s, 5m, 2h",
     [TOOL_LISTEN] = "  --listen ADDR:PORT    coming in there: :25, 10.0.0.1:25",
