@@ -655,6 +655,7 @@ bool server_run(void (*ready)(void))
     atomic_store(&server.stopped, true);
     log_crossings_over(true);
     http_service_close(server.http);
+    control_forget(&server.control);
     milter_socket_remove();
     log_begin(&line);
     log_text(&line, "event", server.milter_failed ? "failed" : "stopped");

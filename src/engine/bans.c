@@ -174,9 +174,10 @@ static bool view_record(const struct engine *engine, const struct record *record
     if (!table_banned(record, tick))
         return false;
     const struct owners owners = find_owners(rules, record);
-    while (i < owners.count && !banned_by_block(rules, record, owners.blocks[i].block, tick))
+    while (i < owners.count && !(banned_by_block(rules, record, owners.blocks[i].block, tick) &&
+                                 rules_block_terms(rules, owners.blocks[i].block, &terms)))
         i++;
-    if (i == owners.count || !rules_block_terms(rules, owners.blocks[i].block, &terms))
+    if (i == owners.count)
         return false;
     memset(out, 0, sizeof *out);
     if (owners.family != ADDR_NONE) {
@@ -317,10 +318,12 @@ static size_t lift_record(struct lifting *lifting, uint32_t index)
     if (owners.count == 0 || !fits(lifting, record, &owners))
         return 0;
     for (size_t i = 0; i < owners.count; i++) {
-        const struct limit_kind *kind = &lifting->rules->limits[lifting->rules->blocks[owners.blocks[i].block].limit];
-        if (unban->limit && strcmp(kind->name, unban->limit) != 0)
+        const limit_block_id block = owners.blocks[i].block;
+        struct terms terms;
+        if (!rules_block_terms(lifting->rules, block, &terms) ||
+            (unban->limit && strcmp(rules_limit_name(lifting->rules, terms.number), unban->limit) != 0))
             continue;
-        const bool lifts = banned_by_block(lifting->rules, record, owners.blocks[i].block, lifting->tick) &&
+        const bool lifts = banned_by_block(lifting->rules, record, block, lifting->tick) &&
                            recent(unban, since_of(engine, record, lifting->tick));
         if (lifts) {
             table_unban(engine->table, index);
@@ -328,9 +331,9 @@ static size_t lift_record(struct lifting *lifting, uint32_t index)
         }
         if (!lifts && !forget)
             continue;
-        if (kind->slot < RECORD_WINDOWS)
-            record->windows[kind->slot] = (struct window){.shape = 0};
-        if (kind->count == COUNT_NETWORKS)
+        if (terms.slot < RECORD_WINDOWS)
+            record->windows[terms.slot] = (struct window){.shape = 0};
+        if (terms.count == COUNT_NETWORKS)
             record->reputation_step = engine->networks_epoch;
     }
     return lifted;
