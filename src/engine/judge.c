@@ -21,8 +21,7 @@ const char *domain_of(const char *address)
     return at ? at + 1 : NULL;
 }
 
-/* The name that a limit counts per, NULL when the event has none. */
-static const char *name_of(const struct judging *judging, enum limit_per per)
+const char *name_of(const struct judging *judging, enum limit_per per)
 {
     const struct event *event = judging->event;
     const char *name = NULL;
@@ -81,8 +80,13 @@ static const char *subject_name(const struct judging *judging, enum limit_per pe
     }
 }
 
-/* Group and key of the limit's records; false when there is nobody to count. */
-static bool counted_key(const struct judging *judging, const struct terms *terms, uint64_t *group, uint32_t key[4])
+struct terms_subject subject_of(const struct judging *judging, enum limit_per per)
+{
+    return (struct terms_subject){judging->client, subject_name(judging, per), judging->event->user,
+                                  judging->reputation};
+}
+
+bool counted_key(const struct judging *judging, const struct terms *terms, uint64_t *group, uint32_t key[4])
 {
     *group = terms->group;
     if (terms->per == PER_SESSION || terms->per == PER_MESSAGE)
@@ -99,8 +103,8 @@ static bool counted_key(const struct judging *judging, const struct terms *terms
 }
 
 /* The key changes with the epoch of the name (records.c): what was seen in another one is not found any more. */
-static void network_key(const struct judging *judging, const struct terms *terms, const uint32_t name[4],
-                        uint16_t epoch, uint32_t key[4])
+void network_key(const struct judging *judging, const struct terms *terms, const uint32_t name[4], uint16_t epoch,
+                 uint32_t key[4])
 {
     bool ipv4 = judging->client.family == ADDR_IPV4;
     struct addr network =
@@ -116,12 +120,17 @@ static void network_key(const struct judging *judging, const struct terms *terms
 
 void judge_begin(struct judging *judging)
 {
-    struct prefix client = rules_client(judging->rules, &judging->client);
-    uint32_t steps = rules_reputation_steps(judging->rules);
-
     verdict_begin(judging->verdict);
     judging->taking_count = 0;
     judging->over_now = judging->client_blamed = judging->monitored = false;
+    judge_know_client(judging);
+}
+
+void judge_know_client(struct judging *judging)
+{
+    struct prefix client = rules_client(judging->rules, &judging->client);
+    uint32_t steps = rules_reputation_steps(judging->rules);
+
     judging->reputation = REPUTATION_NONE;
     key_of_addr(&client.addr, judging->client_key);
     if (steps == 0 || judging->client.family == ADDR_NONE)
@@ -229,21 +238,21 @@ static uint32_t count_now(const struct judging *judging, const struct terms *ter
     return window_count(&record->windows[terms->slot]);
 }
 
-/* True when the network that the client comes from is in the count of the name. Its record is left alone: `last` is
- * when it was seen, and its one window holds that one sight. */
-static bool network_known(const struct judging *judging, const struct taking *taking)
+/* The record of the network is left alone: `last` is when it was seen, and its one window holds that one sight. */
+struct window network_sight(const struct judging *judging, const struct taking *taking)
 {
     const struct record *record = record_find(judging->engine, taking->group ^ NETWORK_GROUP, taking->network);
-    if (!record)
-        return false;
-    struct window window = record->windows[0];
-    window_advance(&window, judging->tick - table_age(record, judging->tick), judging->tick);
+    struct window window = {.shape = 0};
+
+    if (record) {
+        window = record->windows[0];
+        window_advance(&window, judging->tick - table_age(record, judging->tick), judging->tick);
+    }
     window_open(&window, taking->shape, judging->tick);
-    return window_count(&window) > 0;
+    return window;
 }
 
-/* True while the record is banned by that limit, as far as the limit's mode can see. */
-static bool banned_by(const struct record *record, const struct terms *terms, uint64_t tick)
+bool banned_by(const struct record *record, const struct terms *terms, uint64_t tick)
 {
     if (!record || !table_banned(record, tick) || BAN_SLOT(record->ban) != BAN_SLOT(BAN(0, terms->slot)))
         return false;
@@ -367,8 +376,7 @@ static bool judge_limit(struct judging *judging, const struct concerned *limit)
     memcpy(taking->key, limit->key, sizeof taking->key);
     if (terms->count == COUNT_NETWORKS && judging->client.family == ADDR_NONE)
         return true;
-    const struct terms_subject subject = {judging->client, subject_name(judging, terms->per), event->user,
-                                          judging->reputation};
+    const struct terms_subject subject = subject_of(judging, terms->per);
     uint32_t max = terms_max(judging->rules, terms, &subject);
     if (max == 0 && terms->count != COUNT_SESSIONS)
         return true;
@@ -397,7 +405,8 @@ static bool judge_limit(struct judging *judging, const struct concerned *limit)
     if (counts) {
         if (terms->count == COUNT_NETWORKS) {
             network_key(judging, terms, taking->key, networks_epoch(judging->engine, record), taking->network);
-            taking->seen = network_known(judging, taking);
+            const struct window sight = network_sight(judging, taking);
+            taking->seen = window_count(&sight) > 0;
         }
         over = over || (judges && max > 0 && (uint64_t)count + event_times(event) > max &&
                         !(terms->count == COUNT_NETWORKS && taking->seen));

@@ -238,6 +238,22 @@ bool judge_limits(struct judging *judging);
 void judge_commit(struct judging *judging);
 int64_t judge_error_delay(const struct judging *judging, bool was_error);
 
+/* judge.c. Also for those who only ask. The client's key and reputation. Whom a limit counts of the event: his name,
+ * NULL when there is none; as his maximum is looked up; the group and key of his records, false when there is nobody to
+ * count. */
+void judge_know_client(struct judging *judging);
+const char *name_of(const struct judging *judging, enum limit_per per);
+struct terms_subject subject_of(const struct judging *judging, enum limit_per per);
+bool counted_key(const struct judging *judging, const struct terms *terms, uint64_t *group, uint32_t key[4]);
+
+/* The key of the network that the client comes from, among those of a name in that epoch; a window that counts it once
+ * as long as it is in the count of the name, of the shape in `taking`, brought to now. */
+void network_key(const struct judging *judging, const struct terms *terms, const uint32_t name[4], uint16_t epoch,
+                 uint32_t key[4]);
+struct window network_sight(const struct judging *judging, const struct taking *taking);
+
+/* True while the record, which may be NULL, is banned by that limit, as far as the limit's mode can see. */
+bool banned_by(const struct record *record, const struct terms *terms, uint64_t tick);
 /* bans.c. What the lists say, and the ban of an administrator that keeps out all the same; NULL: there is none. */
 enum list_answer engine_list_client(const struct engine *engine, const struct addr *client, int64_t now,
                                     const struct operator_ban **ban);
