@@ -37,7 +37,7 @@ void show_scopes(const json_t *status, const struct screen *screen, size_t rows)
         double sessions = field_number(scope, "sessions"), max = field_number(scope, "max");
         grid_cell(grid, STYLE_PLAIN, "%s", field_text(scope, "scope"));
         grid_number(grid, sessions);
-        grid_number(grid, max);
+        grid_number(grid, max > 0 ? max : -1);
         grid_cell(grid, fill_style(sessions, max), "%s", max > 0 ? text_bar(sessions, max, BAR_WIDTH, bar) : "");
         grid_number(grid, field_number(scope, "pending"));
     }
