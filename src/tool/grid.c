@@ -136,7 +136,7 @@ static void put_cell(const struct grid *grid, const struct screen *screen, const
     if (grid->columns[column].right)
         fprintf(screen->out, "%*s", (int)blanks, "");
     style_begin(screen, style);
-    taken = text_put_cut(text, widths[column], screen->out);
+    taken = (grid->columns[column].tail ? text_put_tail : text_put_cut)(text, widths[column], screen->out);
     style_end(screen, style);
     if (last)
         return;

@@ -136,7 +136,7 @@ def test_explain(postfix, served):
     daemon = served()
     result = daemon.tool("explain", "127.0.0.1")
     assert result.returncode == 0
-    assert result.stdout.startswith("127.0.0.1 would be let in.\n\nLIMIT ")
+    assert result.stdout.startswith(f"127.0.0.1 would be let in.\nLines are of {daemon.path}.\n\nLIMIT ")
     held = fill(postfix.port, ["127.0.0.1"] * 3)
     refused(postfix.port, "127.0.0.1")
     lines = good(daemon.tool("explain", "127.0.0.1"), 1).splitlines()
