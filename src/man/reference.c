@@ -136,7 +136,10 @@ static const char *type_name(enum option_type type)
         return "name";
     case TYPE_PATH:
     case TYPE_FILE:
+    case TYPE_UNIX:
         return "path";
+    case TYPE_TCP:
+        return "address";
     case TYPE_SOCKET:
         return "socket";
     case TYPE_REPLY:
