@@ -142,6 +142,8 @@ def test_the_sample_has_every_option_with_its_default_and_no_other(options):
         the_option(options, name, section)
     for option in options:
         values = [value for section, name, value, _ in said if name == option.name and section in option.places]
+        if option.initial is None and re.search(rf"[ #]{option.name} = ", text):
+            continue  # its example may stand in a sentence
         assert values, f"conf/tidegate.conf does not name {option.name} of {option.places}"
         if option.initial is not None and not option.places & {"limit", "key", "deny", "exempt"}:
             assert option.initial in values, f"conf/tidegate.conf says {values} of {option.name} of {option.places}"
