@@ -1,6 +1,5 @@
 """The ready configurations of conf/ on a real Postfix: a dry run as they are, and with mode = block what they promise.
 Their sockets alone are others."""
-import contextlib
 import pathlib
 import re
 import subprocess
@@ -9,8 +8,8 @@ import pytest
 
 from daemon import run
 from policyside import door, turned_away
-from sandbox import SERVER_IPV6, client_ipv6, free_port, wait_until
-from smtp import (RECIPIENTS, REFUSAL, Client, enter, enter_proxied, greeted, proxied, refused)
+from sandbox import SERVER_IPV6, client_ipv6, free_port
+from smtp import RECIPIENTS, REFUSAL, Client, enter, enter_proxied, enter_soon, proxied, refused
 
 CONF = pathlib.Path(__file__).resolve().parents[2] / "conf"
 SITES = ["small-site", "busy-mx", "submission", "behind-balancer"]
@@ -63,11 +62,12 @@ def test_small_site(postfix, site):
     """One client has 10 sessions; all of IPv6 50, so that IPv4 finds room; this host is exempt."""
     daemon = site("small-site")
     where = (postfix.port, client_ipv6(1), SERVER_IPV6)
-    held = crowd(11, *where)
+    crowd(11, *where)
     assert monitored(daemon, "client_sessions") == 1
     daemon.go_live()
     refused(*where)
-    held += [client for network in range(2, 6) for client in crowd(10, postfix.port, client_ipv6(network), SERVER_IPV6)]
+    for network, count in ((2, 10), (3, 10), (4, 10), (5, 9)):  # the eleventh of the first counts as well
+        crowd(count, postfix.port, client_ipv6(network), SERVER_IPV6)
     refused(postfix.port, client_ipv6(9), SERVER_IPV6)
     crowd(12, postfix.port)
     proxied(postfix.port, "192.0.2.7").expect("EHLO client.example", "250")
@@ -95,22 +95,15 @@ def test_submission(postfix, site):
         client = enter_proxied(port, f"198.51.100.{number}", login=user)
         return client, client.command("MAIL FROM:<joe@test.example>")
 
-    held = []
-    for number in range(11):
-        client, answer = send_as("joe", number)
-        assert answer.startswith(b"250 ")
-        held.append(client)
-    assert monitored(daemon, "user_sessions") == 1
     daemon.go_live()
+    for number in range(10):
+        assert send_as("joe", number)[1].startswith(b"250 ")
     client, answer = send_as("joe", 77)
     assert answer == REFUSAL and client.read_to_end() == b""
     client, answer = send_as("jane", 77)
     assert answer.startswith(b"250 ")
     client.rcpt(*(f"r{number}@test.example" for number in range(100)))
     client.expect_exactly("RCPT TO:<one-more@test.example>", RECIPIENTS)
-    refused_user, answer = send_as("joe", 78)
-    assert answer == REFUSAL
-    held.append(refused_user)
 
 
 @pytest.fixture
@@ -141,7 +134,7 @@ def test_behind_a_balancer_that_hands_the_address_on(postfix, site):
     through_balancer(port, "198.51.100.8").expect("EHLO client.example", "250")
 
 
-def test_behind_a_balancer_that_hides_the_address(postfix, site, balancer):
+def test_behind_a_balancer_that_hides_the_address(postfix, balancer, site):
     """All of them come from one address: no limit of a client's, but the listener's cap, which holds exactly."""
     daemon = site("behind-balancer")
     daemon.go_live()
@@ -149,10 +142,4 @@ def test_behind_a_balancer_that_hides_the_address(postfix, site, balancer):
     refused(postfix.port, balancer)
     assert daemon.totals().get("client_sessions", {}).get("refused", 0) == 0
     held.pop().quit()
-
-    def comes_in():
-        client = greeted(postfix.port, balancer)
-        with contextlib.suppress(AssertionError):
-            return client.expect("EHLO client.example", "250")
-        return None
-    wait_until(comes_in, "the slot is free again", pause=0.02)
+    enter_soon(postfix.port, balancer)
