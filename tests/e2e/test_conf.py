@@ -95,9 +95,10 @@ def test_submission(postfix, site):
         client = enter_proxied(port, f"198.51.100.{number}", login=user)
         return client, client.command("MAIL FROM:<joe@test.example>")
 
-    daemon.go_live()
-    for number in range(10):
+    for number in range(11):
         assert send_as("joe", number)[1].startswith(b"250 ")
+    assert monitored(daemon, "user_sessions") == 1
+    daemon.go_live()
     client, answer = send_as("joe", 77)
     assert answer == REFUSAL and client.read_to_end() == b""
     client, answer = send_as("jane", 77)
