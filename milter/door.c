@@ -154,6 +154,7 @@ struct door_answer door_connect(const struct door_params *door, struct door_sess
     pthread_mutex_lock(door->lock);
     engine_connect(door->engine, &event, now, &session->id, &verdict);
     pthread_mutex_unlock(door->lock);
+    door_decided(door, now);
     if (verdict.finding_count > 0)
         door->tell(&verdict, &connect->client);
     if (verdict.kind == VERDICT_EXEMPT)
@@ -190,6 +191,7 @@ static struct door_answer hear(const struct door_params *door, struct door_sessi
     pthread_mutex_lock(door->lock);
     engine_event(door->engine, session->id, &event, now, &verdict);
     pthread_mutex_unlock(door->lock);
+    door_decided(door, now);
     if (verdict.finding_count > 0)
         door->tell(&verdict, &session->client);
     if (verdict.kind != VERDICT_REFUSE)

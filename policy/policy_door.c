@@ -237,6 +237,7 @@ const char *policy_answer(const struct door_params *door, struct policy_hosts *h
     pthread_mutex_lock(door->lock);
     engine_request(door->engine, &request, now, &answer);
     pthread_mutex_unlock(door->lock);
+    door_decided(door, now);
     for (unsigned i = 0; i < answer.count; i++)
         if (answer.verdicts[i].finding_count > 0)
             door->tell(&answer.verdicts[i], &request.connect.client);

@@ -109,6 +109,7 @@ static void set_pathway(struct build *build, scope_id scope, const struct entry 
 
     if (pathway != NULL) {
         pathway->taken = true;
+        rules_at_line(build->rules, entry->line);
         rules_set(build->rules, scope, SETTING_PATHWAY, pathway->scope);
         return;
     }
@@ -197,6 +198,7 @@ static void set_setting(struct build *build, scope_id scope, const struct option
     }
     if (entry != NULL)
         note_setting(build, entry, number);
+    rules_at_line(build->rules, entry != NULL ? entry->line : 0);
     rules_set(build->rules, scope, (enum setting)option->number, number);
 }
 

@@ -431,6 +431,7 @@ static void set_except(struct limits *limits, const struct known_limit *limit, l
             continue;
         }
         warn_of_key(limits, limit, &key, "except", value->text, value->line);
+        rules_at_line(limits->rules, value->line);
         if (key.kind == KEY_PREFIX)
             rules_add_except_prefix(limits->rules, id, &key.prefix);
         else if (key.kind == KEY_USER)
@@ -452,6 +453,7 @@ static void set_entry(struct limits *limits, const struct known_limit *limit, li
     } else if (entry->option->target == TO_TERM && read_term(limits, limit, entry, &number)) {
         warn_of_term(limits, limit, entry, number);
         check_reach(limits, limit, block, entry, number);
+        rules_at_line(limits->rules, entry->line);
         rules_set_term(limits->rules, id, (enum limit_term)entry->option->number, number);
     }
 }
@@ -515,6 +517,7 @@ static void add_key(struct limits *limits, const struct known_limit *limit, limi
     if (placed->block->entries == NULL)
         TELL(limits, placed->block->line, "key \"%.100s\" says nothing; write max = ... in it", placed->block->title);
     warn_of_key(limits, limit, &placed->key, "title of key", placed->block->title, placed->block->line);
+    rules_at_line(limits->rules, placed->block->line);
     if (placed->key.kind == KEY_PREFIX)
         rules_add_key_prefix(limits->rules, id, &placed->key.prefix, &maxima);
     else if (placed->key.kind == KEY_USER)

@@ -41,6 +41,7 @@ static size_t add_values(const struct lists *lists, const struct entry *entry, e
 
     for (const struct value *value = entry->values; value != NULL; value = value->next) {
         count++;
+        rules_at_line(lists->rules, value->line);
         if (key_read_as(kind, value->text, &key, why))
             add(lists, &key);
         else
@@ -74,6 +75,7 @@ static void add_authenticated(const struct lists *lists, const struct entry *ent
         TELL(lists, entry->line, "%s: %s", entry->option->name, why);
         ++*count; /* something was meant */
     } else if (yes) {
+        rules_at_line(lists->rules, entry->line);
         rules_add_list_authenticated(lists->rules, lists->list);
         ++*count;
     }
@@ -108,6 +110,8 @@ static void read_section(struct lists *lists, const struct block *block)
     if (file == NULL && count == 0)
         TELL(lists, block->line, "%s names nobody; give it clients, domains, senders, users or a file, or remove it",
              block->section->name);
+    if (file != NULL) /* of what a file lists, the line that names the file */
+        rules_at_line(lists->rules, file->line);
     if (file != NULL && list_file_read(lists->config->path, file, add_line, lists, &in_file, lists->messages) &&
         count + in_file == 0)
         messages_warning(lists->messages, lists->config->path, file->line, "%s names nobody: \"%.200s\" is empty",

@@ -72,6 +72,17 @@ static size_t sequence_length(const unsigned char *text)
     return 0;
 }
 
+void control_clean(char *text)
+{
+    for (size_t length; *text; text += length) {
+        length = sequence_length((unsigned char *)text);
+        if (length == 0) {
+            *text = '?';
+            length = 1;
+        }
+    }
+}
+
 json_t *control_text(const char *text)
 {
     json_t *string;
@@ -83,13 +94,8 @@ json_t *control_text(const char *text)
     if (string)
         return string;
     copy = strdup(text);
-    for (size_t at = 0, length; copy && copy[at]; at += length) {
-        length = sequence_length((unsigned char *)copy + at);
-        if (length == 0) {
-            copy[at] = '?';
-            length = 1;
-        }
-    }
+    if (copy)
+        control_clean(copy);
     string = copy ? json_string(copy) : NULL;
     free(copy);
     return string;

@@ -20,6 +20,7 @@
 #include "daemon/history.h"
 #include "doors/latency.h"
 #include "doors/waiting.h"
+#include "engine/bans.h"
 #include "engine/engine.h"
 
 struct control {
@@ -33,7 +34,15 @@ struct control {
     const struct latency *latency;
     const struct history *history;
     uint64_t (*turned_away)(void); /* connections of the MTA, for want of descriptors */
+    /* What of /status.json costs a walk; made anew from `until` on. All 0: there is none yet. */
+    struct {
+        json_t *bans, *clients, *domains;
+        int64_t until; /* by now() */
+    } lists;
 };
+
+/* Frees what the pages keep; they go on working. */
+void control_forget(struct control *control);
 
 /* The value of a parameter of the request, decoded; NULL: it is not given. Of one that is given twice the first. */
 static inline const char *control_parameter(const struct evkeyvalq *parameters, const char *name)
@@ -44,6 +53,9 @@ static inline const char *control_parameter(const struct evkeyvalq *parameters, 
 /* True when every parameter is one of `names`, which NULL ends. Else false, and the answer is in *error, its status in
  * *status: `if (!control_known(parameters, names, &error, status)) return error;` */
 bool control_known(const struct evkeyvalq *parameters, const char *const names[], json_t **error, int *status);
+
+/* Bytes that are no UTF-8 become '?'. */
+void control_clean(char *text);
 
 /* A text that somebody sent as a JSON string: bytes that are no UTF-8 come out as '?'. NULL and "" are null. NULL when
  * memory is short. */
@@ -70,6 +82,9 @@ control_page control_ban;     /* POST /ban */
 control_page control_unban;   /* POST /unban */
 control_page control_explain; /* GET /explain */
 control_page control_eval;    /* GET /eval */
+
+/* One ban, as in /bans. NULL when memory is short. */
+json_t *ban_json(const struct ban_view *ban);
 
 /* GET /metrics: adds the whole page to `out`. False when memory is short. */
 bool control_metrics(struct control *control, struct evbuffer *out);

@@ -114,12 +114,12 @@ void process_ready(void)
     ready_pipe = -1;
 }
 
-static void make_directory_of(const char *path)
+void process_make_directory_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *directory = slash && slash != path ? strndup(path, (size_t)(slash - path)) : NULL;
     if (directory)
-        mkdir(directory, 0755); /* where that fails, opening the file tells why */
+        mkdir(directory, 0755); /* where that fails, opening what is in it tells why */
     free(directory);
 }
 
@@ -164,7 +164,7 @@ static bool holds_pid(int file)
 
 bool process_pid_file(const char *path, char error[PROCESS_ERROR_SIZE])
 {
-    make_directory_of(path);
+    process_make_directory_of(path);
     int file = lock_pid_file(path);
     if (file < 0)
         return fail(error, "pid_file", path, errno == EWOULDBLOCK ? "another tidegated is running" : strerror(errno));

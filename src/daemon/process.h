@@ -44,6 +44,9 @@ bool process_pid_file(const char *path, char error[PROCESS_ERROR_SIZE]);
 /* Removes the pid file that process_pid_file() wrote, if any. */
 void process_remove_pid_file(void);
 
+/* Makes the last directory of the path, for everybody to see, where it is missing and can be made. */
+void process_make_directory_of(const char *path);
+
 /* Makes the path of a unix socket free: a socket that nobody listens on is removed. False when somebody does, or when
  * something else is there. */
 bool process_clear_socket(const char *path, char error[PROCESS_ERROR_SIZE]);

@@ -40,7 +40,7 @@
 #define CHUNK 16
 
 /* Descriptors besides those of sessions: sockets, logs, libraries. */
-#define DESCRIPTORS_SPARE 64
+#define DESCRIPTORS_SPARE (64 + HTTP_SERVICE_DESCRIPTORS)
 
 /* When so many reservations have lapsed and none was claimed, that is told. */
 #define LAPSED_ALL 100
@@ -260,7 +260,7 @@ static bool reload(struct config_messages *messages)
     }
     if (loaded) {
         struct rules *rules = config_take_rules(next);
-        needs = rules_needs(rules);
+        needs = rules_needs(rules, next->control.socket != NULL);
         tally = engine_reload_begin(server.engine, &rules);
         if (!tally) {
             rules_free(&rules);
@@ -401,7 +401,7 @@ static void on_sample(evutil_socket_t descriptor, short what, void *data)
     (void)descriptor;
     (void)what;
     (void)data;
-    history_begin(server.history);
+    history_begin(server.history, wall_now());
     do {
         pthread_mutex_lock(&server.lock);
         count = engine_counters(server.engine, from, counters, CHUNK);
@@ -578,7 +578,7 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
         snprintf(error, PROCESS_ERROR_SIZE, "no random numbers from the kernel: %s", strerror(errno));
         return false;
     }
-    const struct rules_needs needs = rules_needs(rules);
+    const struct rules_needs needs = rules_needs(rules, (*config)->control.socket != NULL);
     driver_set_needs(&needs);
     server.engine = engine_new(&params, &rules);
     server.waiting = waiting_new((*config)->max_waiting, (*config)->max_delay_ns);
@@ -655,6 +655,7 @@ bool server_run(void (*ready)(void))
     atomic_store(&server.stopped, true);
     log_crossings_over(true);
     http_service_close(server.http);
+    control_forget(&server.control);
     milter_socket_remove();
     log_begin(&line);
     log_text(&line, "event", server.milter_failed ? "failed" : "stopped");

@@ -24,4 +24,11 @@ struct door_params {
     struct latency *latency; /* where it is noted how long events take; NULL: nowhere */
 };
 
+/* An event that came at `since` (by door->now()) has its verdict now, and the lock is let go. */
+static inline void door_decided(const struct door_params *door, int64_t since)
+{
+    if (door->latency)
+        latency_note(door->latency, door->now() - since);
+}
+
 #endif

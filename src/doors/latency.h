@@ -1,6 +1,7 @@
 /*
  * latency.h: how long the doors take to decide an event, as a histogram: from having read it to having the verdict, the
- * wait for the engine's lock included, a delay that the client is to suffer not.
+ * wait for the engine's lock included, a delay that the client is to suffer not. A request of the policy door is one
+ * event here, whatever it stands for.
  *
  * Threads: any number may note; a reading is of one moment or nearly so.
  */

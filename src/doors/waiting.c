@@ -53,6 +53,14 @@ void waiting_set(struct waiting_room *room, uint32_t places, int64_t longest_ns)
     pthread_mutex_unlock(&room->lock);
 }
 
+struct waiting_totals waiting_totals(struct waiting_room *room)
+{
+    pthread_mutex_lock(&room->lock);
+    const struct waiting_totals totals = {room->taken, room->places};
+    pthread_mutex_unlock(&room->lock);
+    return totals;
+}
+
 /* The room is locked. */
 static int64_t enter(struct waiting_room *room, int64_t delay_ns)
 {

@@ -19,6 +19,12 @@ void waiting_free(struct waiting_room **room);
 /* New bounds, from the next waiting_wait() or waiting_enter() on. */
 void waiting_set(struct waiting_room *room, uint32_t places, int64_t longest_ns);
 
+/* How many wait, and how many may (0: any number). */
+struct waiting_totals {
+    uint32_t taken, places;
+};
+struct waiting_totals waiting_totals(struct waiting_room *room);
+
 /* Waits for `delay_ns`, or less: the longest that is allowed, until the room is closed, or not at all when every place
  * is taken. */
 void waiting_wait(struct waiting_room *room, int64_t delay_ns);

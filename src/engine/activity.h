@@ -3,8 +3,10 @@
  * depends on it.
  *
  * Of up to ACTIVITY_CLIENTS clients (as the rules count clients) and ACTIVITY_DOMAINS domains of envelope senders the
- * last hour is known (window.h: never less, up to a quarter more). When there are more, the longest silent are
- * forgotten first, but no client with an open session.
+ * last hour is known (window.h: never less, up to a quarter more; of more than 65,535 in any quarter of an hour, not
+ * all). When there are more, those silent for long are forgotten first (table.h), but no client with an open session.
+ * Nobody is counted that is exempt at connect, nor a client without an address. A connection of which both doors tell
+ * is one.
  *
  * Threads: as engine.h.
  */
@@ -25,11 +27,11 @@ struct activity_view {
     uint32_t sessions;          /* open now, refused ones that await their HELO included; of clients alone */
     uint32_t connections;       /* in the last hour, refused ones included; of clients alone */
     uint32_t messages;          /* MAIL commands in the last hour, refused ones included */
-    uint32_t refused;           /* connections and commands that were refused, */
+    uint32_t refused;           /* connections and commands that were refused, and sessions that were ended as idle, */
     uint32_t monitored;         /* and those that would have been */
 };
 
-/* Copies those found among ENGINE_BATCH records from *next on, at most `room` (8 or more), and moves *next on; it is 0
+/* Copies those of which anything is known, found among ENGINE_BATCH records from *next on, at most `room` (8 or more), and moves *next on; it is 0
  * again after the last. Nothing, and 0, when the engine was made without `activity`. */
 size_t engine_activity(const struct engine *engine, enum activity_kind kind, int64_t now, uint64_t *next,
                        struct activity_view *out, size_t room);

@@ -1,24 +1,363 @@
 /*
  * bans.c: bans for people.
+ *
+ * A walk over all bans is a number that goes up: below OPERATOR_BANS_MAX it is the place of an administrator's, from
+ * there on a record of the table. A record says whose it is by its group alone: the blocks of that group are looked up.
  */
 #include "bans.h"
 
+#include "scope.h"
+#include "state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The engine's time, as it would be at `now`. */
+static int64_t latest(const struct engine *engine, int64_t now)
+{
+    return now > engine->now ? now : engine->now;
+}
+
+uint8_t ban_length_number(struct engine *engine, uint32_t ticks)
+{
+    uint8_t nearest = 0;
+    uint32_t least = UINT32_MAX;
+
+    for (uint8_t i = 0; i < engine->ban_length_count && least > 0; i++) {
+        uint32_t known = engine->ban_lengths[i], apart = known > ticks ? known - ticks : ticks - known;
+        if (apart < least) {
+            least = apart;
+            nearest = i;
+        }
+    }
+    if (least == 0 || engine->ban_length_count == BAN_LENGTHS)
+        return nearest;
+    engine->ban_lengths[engine->ban_length_count] = ticks;
+    return engine->ban_length_count++;
+}
+
+/* ---- an administrator's, and the lists ---- */
+
 enum ban_result engine_ban(struct engine *engine, const struct ban_target *target, int64_t length_ns, int64_t now)
 {
-    (void)engine, (void)target, (void)length_ns, (void)now;
-    return BAN_NO_ROOM;
+    struct ban_target banned = {.clients = target->clients};
+
+    if (target->clients.addr.family == ADDR_NONE)
+        snprintf(banned.name, sizeof banned.name, "%s", target->name);
+    engine_advance(engine, now);
+    return operator_bans_put(engine->operator_bans, &banned, engine->now, engine->now + length_ns);
+}
+
+enum list_answer engine_list_client(const struct engine *engine, const struct addr *client, int64_t now,
+                                    const struct operator_ban **ban)
+{
+    unsigned bits = 0;
+    enum list_answer answer = rules_list_client(tally_rules(engine->current), client, &bits);
+
+    *ban = operator_bans_client(engine->operator_bans, client, now);
+    if (*ban && answer == LISTED_EXEMPT && bits > (*ban)->target.clients.bits)
+        *ban = NULL;
+    return answer;
+}
+
+enum list_answer engine_list_names(const struct engine *engine, const char *sender, const char *user, int64_t now,
+                                   const struct operator_ban **ban)
+{
+    const char *spared;
+    enum list_answer answer = rules_list_names(tally_rules(engine->current), sender, user, &spared);
+
+    *ban = sender && sender[0] ? operator_bans_name(engine->operator_bans, sender, now) : NULL;
+    /* Both are ends of the sender, so the longer is the more specific. */
+    if (*ban && spared && strlen(spared) > strlen((*ban)->target.name))
+        *ban = NULL;
+    return answer;
+}
+
+static void view_operator(const struct engine *engine, const struct operator_ban *ban, int64_t now,
+                          struct ban_view *out)
+{
+    const struct rules *rules = tally_rules(engine->current);
+    const bool of_name = ban->target.clients.addr.family == ADDR_NONE;
+
+    memset(out, 0, sizeof *out);
+    out->limit = LIMIT_BAN;
+    strcpy(out->name, limit_name(LIMIT_BAN));
+    rules_scope_name(rules, RULES_SERVICE, out->scope);
+    out->per = of_name ? PER_SENDER_DOMAIN : PER_CLIENT;
+    out->client = ban->target.clients;
+    strcpy(out->key, ban->target.name);
+    out->action = rules_monitor(rules) ? ACTION_MONITOR : ACTION_REFUSE;
+    out->since_ns = now - ban->since;
+    out->left_ns = ban->until - now;
+}
+
+bool engine_banned(const struct engine *engine, const struct addr *client, const char *sender, int64_t now,
+                   struct ban_view *out)
+{
+    const struct operator_ban *ban;
+
+    now = latest(engine, now);
+    engine_list_client(engine, client, now, &ban);
+    if (!ban)
+        engine_list_names(engine, sender, NULL, now, &ban);
+    if (ban)
+        view_operator(engine, ban, now, out);
+    return ban != NULL;
+}
+
+/* ---- the records of limits ---- */
+
+/* Whose a record is: the blocks of the rules in force that count in it. None for a record that no limit's ban is in. */
+struct owners {
+    const struct group_block *blocks;
+    size_t count;
+    enum addr_family family; /* of the client; ADDR_NONE: the key is a name's */
+};
+
+static struct owners find_owners(const struct rules *rules, const struct record *record)
+{
+    static const enum addr_family families[] = {ADDR_NONE, ADDR_IPV4, ADDR_IPV6};
+    const uint64_t group = (uint64_t)record->group_high << 32 | record->group_low;
+
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        struct owners owners = {.family = families[i]};
+        owners.blocks = rules_group(rules, group ^ families[i], &owners.count);
+        if (owners.count > 0) {
+            enum limit_per per = rules->limits[rules->blocks[owners.blocks[0].block].limit].per;
+            if ((per == PER_CLIENT) == (families[i] != ADDR_NONE))
+                return owners;
+        }
+    }
+    return (struct owners){.count = 0};
+}
+
+/* The block of a client, as the rules count clients; false when they count them otherwise by now. */
+static bool client_of(const struct rules *rules, const struct record *record, enum addr_family family,
+                      struct prefix *out)
+{
+    const struct addr addr = {(uint64_t)record->key[0] << 32 | record->key[1],
+                              (uint64_t)record->key[2] << 32 | record->key[3], (uint8_t)family};
+
+    *out = rules_client(rules, &addr);
+    return addr_equal(&out->addr, &addr);
+}
+
+static bool banned_by_block(const struct rules *rules, const struct record *record, limit_block_id block, uint64_t tick)
+{
+    const uint8_t slot = rules->limits[rules->blocks[block].limit].slot;
+    return table_banned(record, tick) && BAN_SLOT(record->ban) == BAN_SLOT(BAN(0, slot));
+}
+
+static int64_t since_of(const struct engine *engine, const struct record *record, uint64_t tick)
+{
+    const uint32_t left = record->ban_until - (uint32_t)tick, length = engine->ban_lengths[record->ban_length];
+    return length > left ? ticks_to_ns(length - left) : 0;
+}
+
+/* The text that stands for a name that is not known any more. */
+static void write_key(const uint32_t key[4], char out[KEY_TEXT_SIZE])
+{
+    snprintf(out, KEY_TEXT_SIZE, "#%08lx%08lx%08lx%08lx", (unsigned long)key[0], (unsigned long)key[1],
+             (unsigned long)key[2], (unsigned long)key[3]);
+}
+
+/* False when no limit in force has banned the key of that record. */
+static bool view_record(const struct engine *engine, const struct record *record, int64_t now, struct ban_view *out)
+{
+    static const enum action actions[] = {
+        [MODE_BLOCK] = ACTION_REFUSE, [MODE_MONITOR] = ACTION_MONITOR, [MODE_SCORE] = ACTION_SCORE};
+    const struct rules *rules = tally_rules(engine->current);
+    const uint64_t tick = (uint64_t)now >> TICK_BITS;
+    struct terms terms;
+    size_t i = 0;
+
+    if (!table_banned(record, tick))
+        return false;
+    const struct owners owners = find_owners(rules, record);
+    while (i < owners.count && !(banned_by_block(rules, record, owners.blocks[i].block, tick) &&
+                                 rules_block_terms(rules, owners.blocks[i].block, &terms)))
+        i++;
+    if (i == owners.count)
+        return false;
+    memset(out, 0, sizeof *out);
+    if (owners.family != ADDR_NONE) {
+        if (!client_of(rules, record, owners.family, &out->client))
+            return false;
+    } else {
+        const char *text = key_texts_find(engine->key_texts, record->key);
+        if (text)
+            strcpy(out->key, text);
+        else
+            write_key(record->key, out->key);
+    }
+    out->limit = LIMIT_NUMBERED + terms.number;
+    strcpy(out->name, rules_limit_name(rules, terms.number));
+    rules_scope_name(rules, terms.scope, out->scope);
+    out->per = terms.per;
+    out->action = BAN_RANK(record->ban) == RANK_MONITOR ? ACTION_MONITOR : actions[terms.mode];
+    out->since_ns = since_of(engine, record, tick);
+    out->left_ns = ticks_to_ns(record->ban_until - (uint32_t)tick);
+    return true;
+}
+
+/* The next place of the walk, past those that were never used; UINT64_MAX after the last. */
+static uint64_t walk_to(const struct engine *engine, uint64_t at)
+{
+    if (at < OPERATOR_BANS_MAX && at >= operator_bans_extent(engine->operator_bans))
+        at = OPERATOR_BANS_MAX;
+    return at - OPERATOR_BANS_MAX >= table_extent(engine->table) && at >= OPERATOR_BANS_MAX ? UINT64_MAX : at;
 }
 
 size_t engine_bans(const struct engine *engine, int64_t now, uint64_t *next, struct ban_view *out, size_t room)
 {
-    (void)engine, (void)now, (void)out, (void)room;
-    *next = 0;
-    return 0;
+    uint64_t at = walk_to(engine, *next);
+    size_t count = 0;
+
+    now = latest(engine, now);
+    for (uint32_t left = ENGINE_BATCH; at != UINT64_MAX && left > 0 && count < room; left--) {
+        if (at < OPERATOR_BANS_MAX) {
+            const struct operator_ban *ban = operator_bans_at(engine->operator_bans, (uint32_t)at);
+            if (ban && ban->until > now)
+                view_operator(engine, ban, now, &out[count++]);
+        } else {
+            const struct record *record = table_at(engine->table, (uint32_t)(at - OPERATOR_BANS_MAX));
+            count += record && view_record(engine, record, now, &out[count]);
+        }
+        at = walk_to(engine, at + 1);
+    }
+    *next = at != UINT64_MAX ? at : 0;
+    return count;
+}
+
+/* ---- lifting ---- */
+
+/* One step of engine_unban(). */
+struct lifting {
+    struct engine *engine;
+    const struct rules *rules;
+    const struct unban *unban;
+    uint32_t key[4]; /* of the target's name */
+    uint64_t tick;
+};
+
+/* One block of clients lies in the other. */
+static bool holds(const struct prefix *outer, const struct prefix *inner)
+{
+    return outer->bits <= inner->bits && prefix_contains(outer, &inner->addr);
+}
+
+static bool domain_holds(const char *domain, const char *name)
+{
+    size_t length = strlen(domain), whole = strlen(name);
+    return whole >= length && strcmp(name + whole - length, domain) == 0 &&
+           (whole == length || name[whole - length - 1] == '.');
+}
+
+static bool recent(const struct unban *unban, int64_t since_ns)
+{
+    return unban->since_ns == 0 || since_ns <= unban->since_ns;
+}
+
+static bool lift_operator(struct lifting *lifting, uint32_t index)
+{
+    const struct operator_ban *ban = operator_bans_at(lifting->engine->operator_bans, index);
+    const struct unban *unban = lifting->unban;
+    const int64_t now = lifting->engine->now;
+
+    if (!ban || ban->until <= now || !recent(unban, now - ban->since) ||
+        (unban->limit && strcmp(unban->limit, limit_name(LIMIT_BAN)) != 0))
+        return false;
+    if (unban->target) {
+        const struct ban_target *target = unban->target, *banned = &ban->target;
+        const bool of_name = target->clients.addr.family == ADDR_NONE;
+        if (of_name != (banned->clients.addr.family == ADDR_NONE) ||
+            !(of_name ? domain_holds(target->name, banned->name) : holds(&target->clients, &banned->clients)))
+            return false;
+    }
+    operator_bans_remove(lifting->engine->operator_bans, index);
+    return true;
+}
+
+/* Whether the record is the target's. */
+static bool fits(const struct lifting *lifting, const struct record *record, const struct owners *owners)
+{
+    const struct ban_target *target = lifting->unban->target;
+    const enum addr_family family = target ? (enum addr_family)target->clients.addr.family : ADDR_NONE;
+    struct prefix client;
+
+    if (!target)
+        return true;
+    if (family == ADDR_NONE) {
+        char text[KEY_TEXT_SIZE];
+        if (owners->family != ADDR_NONE)
+            return false;
+        if (memcmp(record->key, lifting->key, sizeof record->key) == 0)
+            return true;
+        if (target->name[0] != '#')
+            return false;
+        write_key(record->key, text);
+        return strcmp(text, target->name) == 0;
+    }
+    return owners->family == family && client_of(lifting->rules, record, family, &client) &&
+           (holds(&target->clients, &client) || holds(&client, &target->clients));
+}
+
+/* Returns how many bans are lifted: one at most. */
+static size_t lift_record(struct lifting *lifting, uint32_t index)
+{
+    struct engine *engine = lifting->engine;
+    struct record *record = table_record(engine->table, index);
+    const struct unban *unban = lifting->unban;
+    const bool forget = unban->target && unban->since_ns == 0;
+    size_t lifted = 0;
+
+    /* Most records are passed over by a look at two of their fields. */
+    if (!forget && !table_banned(record, lifting->tick))
+        return 0;
+    const struct owners owners = find_owners(lifting->rules, record);
+    if (owners.count == 0 || !fits(lifting, record, &owners))
+        return 0;
+    for (size_t i = 0; i < owners.count; i++) {
+        const limit_block_id block = owners.blocks[i].block;
+        struct terms terms;
+        if (!rules_block_terms(lifting->rules, block, &terms) ||
+            (unban->limit && strcmp(rules_limit_name(lifting->rules, terms.number), unban->limit) != 0))
+            continue;
+        const bool lifts = banned_by_block(lifting->rules, record, block, lifting->tick) &&
+                           recent(unban, since_of(engine, record, lifting->tick));
+        if (lifts) {
+            table_unban(engine->table, index);
+            lifted++;
+        }
+        if (!lifts && !forget)
+            continue;
+        if (terms.slot < RECORD_WINDOWS)
+            record->windows[terms.slot] = (struct window){.shape = 0};
+        if (terms.count == COUNT_NETWORKS)
+            record->reputation_step = engine->networks_epoch;
+    }
+    return lifted;
 }
 
 size_t engine_unban(struct engine *engine, const struct unban *unban, int64_t now, uint64_t *next)
 {
-    (void)engine, (void)unban, (void)now;
-    *next = 0;
-    return 0;
+    struct lifting lifting = {.engine = engine, .rules = tally_rules(engine->current), .unban = unban};
+    uint64_t at = walk_to(engine, *next);
+    size_t lifted = 0;
+
+    engine_advance(engine, now);
+    lifting.tick = engine_tick(engine);
+    if (unban->target && unban->target->clients.addr.family == ADDR_NONE)
+        key_of_name(engine, unban->target->name, lifting.key);
+    if (*next == 0 && ++engine->networks_epoch == 0)
+        engine->networks_epoch = 1;
+    for (uint32_t left = ENGINE_BATCH; at != UINT64_MAX && left > 0; left--) {
+        if (at < OPERATOR_BANS_MAX)
+            lifted += lift_operator(&lifting, (uint32_t)at);
+        else if (table_at(engine->table, (uint32_t)(at - OPERATOR_BANS_MAX)))
+            lifted += lift_record(&lifting, (uint32_t)(at - OPERATOR_BANS_MAX));
+        at = walk_to(engine, at + 1);
+    }
+    *next = at != UINT64_MAX ? at : 0;
+    return lifted;
 }

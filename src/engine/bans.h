@@ -4,8 +4,8 @@
  * A limit bans one of its keys (a client, a domain, a user ...) when it is crossed and says so (TERM_BAN). An
  * administrator bans a block of clients or a domain: what it holds is refused as if it stood in the deny list, whatever
  * the mode of that list, with the reply of that list; a finding has LIMIT_BAN. Against the exempt list the longest
- * prefix holds, on a tie the ban; among names the most specific. Where everything is only monitored (mode = monitor),
- * so are they. They outlive a reload, not a restart.
+ * prefix holds, on a tie the ban; among names the most specific (an exempt user does not matter). Where everything is
+ * only monitored (mode = monitor), so are they. They outlive a reload, not a restart.
  *
  * Threads: as engine.h.
  */
@@ -29,7 +29,7 @@ struct ban_target {
 
 enum ban_result {
     BAN_BEGUN,
-    BAN_CHANGED, /* the target was banned already; from here on until the new end */
+    BAN_CHANGED, /* the target was banned already; from then on, but until the new end */
     BAN_NO_ROOM, /* OPERATOR_BANS_MAX are in force; nothing has changed */
 };
 
@@ -45,8 +45,16 @@ struct ban_view {
     struct prefix client;        /* family ADDR_NONE: it is a name that is banned */
     char key[KEY_TEXT_SIZE];     /* that name; "#" and 32 hexadecimal digits where the name is not known any more */
     enum action action;          /* ACTION_REFUSE, ACTION_SCORE, ACTION_MONITOR: what it does */
-    int64_t since_ns, left_ns;   /* how long ago it began, and how long it will last */
+    int64_t since_ns, left_ns;   /* how long ago it began, and how long it will last. Of a limit's to a tick
+                                    (window.h); when more than 255 different lengths of bans were in use since the
+                                    start, `since_ns` of a further one is by the nearest of those */
 };
+
+/* The ban of an administrator that keeps out this client, or this sender (an address or a domain, in normal form), as
+ * long as the exempt list is not more specific. A client of ADDR_NONE and a NULL or empty sender are nobody; of both
+ * the client is asked first. False when there is none, and *out is left alone. */
+bool engine_banned(const struct engine *engine, const struct addr *client, const char *sender, int64_t now,
+                   struct ban_view *out);
 
 /* Copies bans, first the administrators', then those found among ENGINE_BATCH records of the table from *next on, at
  * most `room` (8 or more), and moves *next on; it is 0 again after the last. 0 is returned where a stretch has none, so
@@ -57,7 +65,8 @@ size_t engine_bans(const struct engine *engine, int64_t now, uint64_t *next, str
 struct unban {
     const struct ban_target *target; /* NULL: whoever it is. A block of clients: the bans of it, in it, and around it
                                         that limits have begun; an administrator's only if it is the same block or in
-                                        it. A name: that very name; of an administrator's its subdomains, too */
+                                        it. A name, or what a ban_view has in its stead: that very name; of an
+                                        administrator's its subdomains, too */
     const char *limit;               /* its name; "ban": administrators'; NULL: whatever it is */
     int64_t since_ns;                /* began so long ago at most; 0: whenever */
 };
@@ -67,7 +76,7 @@ struct unban {
  * done. Returns how many were lifted, those that only monitor included. What the limit has counted for that key is
  * forgotten with its ban, or the next event would ban it anew. With a target and no `since_ns`, what the limits over
  * windows (or the one that `limit` names) have counted for it is forgotten also where there is no ban, but what is open
- * stays counted.
+ * stays counted. Bans that no limit in force has begun are as if they were not there, here and in engine_bans().
  */
 size_t engine_unban(struct engine *engine, const struct unban *unban, int64_t now, uint64_t *next);
 

@@ -15,6 +15,7 @@ struct peer_prefix {
 /* A prefix or a name. */
 struct key_entry {
     struct prefix prefix;
+    uint32_t line;
     char *name; /* NULL: it is a prefix */
     struct limit_maxima maxima;
 };
@@ -28,17 +29,24 @@ struct builder_block {
     scope_id scope;
     limit_number limit;
     uint32_t set;
+    uint32_t line[LIMIT_TERMS];
     int64_t value[LIMIT_TERMS];
     struct reply *reply;
     bool has_except;
     struct key_list except, keys;
 };
 
+struct list_prefix {
+    struct prefix prefix;
+    uint32_t line;
+};
+
 struct builder_list {
-    struct prefix *prefixes;
+    struct list_prefix *prefixes;
     size_t prefix_count, prefix_room;
     struct key_list senders, users;
     bool authenticated;
+    uint32_t authenticated_line;
 };
 
 struct rules_builder {
@@ -56,6 +64,7 @@ struct rules_builder {
     uint32_t deny_points;
     bool monitor;
     int64_t half_life_ns;
+    uint32_t line; /* of what is told next */
     bool no_memory;
 };
 

@@ -7,6 +7,12 @@
 #include "event.h"
 #include "rules.h"
 
+/* Where a value comes from: a scope's block, and the line of the configuration; 0: it is a default, or not known. */
+struct said {
+    scope_id scope;
+    uint32_t line;
+};
+
 /* What is kept of a session so that its chain can be derived again under other rules. */
 struct session_facts {
     struct addr client;
@@ -42,18 +48,29 @@ void rules_resolve(const struct rules *rules, const struct session_facts *facts,
 /* The value of a setting in a chain of levels, 0 when none of them gives it. */
 int64_t rules_setting(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting);
 
-/* The scope that gives it, RULES_SERVICE when none does. */
+/* The scope that gives it, RULES_SERVICE when none does; and where. */
 scope_id rules_setting_scope(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting);
+struct said rules_setting_said(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting);
 
 /* The number of scopes; their ids are 0 up to it. */
 uint32_t rules_scope_count(const struct rules *rules);
 
-/* The cap on sessions of a scope, 0: none; and the limit that it goes by. */
+/* The cap on sessions of a scope, 0: none; the limit that it goes by; and where it is said, which for a listener and
+ * the service may be in the other's block. */
 uint32_t rules_cap(const struct rules *rules, scope_id scope);
 enum limit_id rules_cap_limit(scope_id scope);
+uint32_t rules_cap_line(const struct rules *rules, scope_id scope);
+
+/* Where sessions come in, as far as the configuration knows: each listen; each listener with a daemon_name; and where
+ * none of them matches. Fills in all facts but the client. */
+uint32_t rules_place_count(const struct rules *rules);
+void rules_place(const struct rules *rules, uint32_t number, struct session_facts *facts);
 
 /* The client of an address as this rule set counts clients. */
 struct prefix rules_client(const struct rules *rules, const struct addr *addr);
+
+/* The scope's title, "" where it has none. */
+const char *rules_scope_title(const struct rules *rules, scope_id scope);
 
 /* The scope's name as logs show it. Returns `out`. */
 const char *rules_scope_name(const struct rules *rules, scope_id scope, char out[SCOPE_NAME_SIZE]);

@@ -71,6 +71,7 @@ static void take_window(struct judging *judging, const struct taking *taking)
     if (taking->count != COUNT_NETWORKS) {
         window_add(window, event_times(judging->event));
     } else {
+        record->reputation_step = networks_epoch(engine, record);
         /* Obtaining the network's record must not evict the name's. */
         table_pin(engine->table, index);
         if (!take_network(judging, taking, window))

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of the records that one call sweeps, so many are those that people see. */
+#define SWEEP_ACTIVITY 128
+
 const char *limit_name(enum limit_id limit)
 {
     static const char *const names[LIMIT_NUMBERED] = {
@@ -55,7 +58,12 @@ struct engine *engine_new(const struct engine_params *params, struct rules **rul
         engine->held[i].oldest = engine->held[i].newest = NO_SESSION;
     engine->crossings = crossings_new(engine->seed);
     engine->table = table_new(params->table_records, engine->seed);
-    if (engine->sessions && engine->crossings && engine->table && (engine->connections || !params->connections))
+    engine->activity = params->activity ? activity_new(engine->seed) : NULL;
+    engine->operator_bans = operator_bans_new(engine->seed);
+    engine->key_texts = key_texts_new();
+    engine->networks_epoch = 1;
+    if (engine->sessions && engine->crossings && engine->table && engine->operator_bans && engine->key_texts &&
+        (engine->connections || !params->connections) && (engine->activity || !params->activity))
         engine->current = tally_new(rules, engine->records, engine->seed);
     if (!engine->current)
         engine_free(&engine);
@@ -70,6 +78,9 @@ void engine_free(struct engine **engine)
     tally_free(&(*engine)->next);
     crossings_free(&(*engine)->crossings);
     table_free(&(*engine)->table);
+    activity_free(&(*engine)->activity);
+    operator_bans_free(&(*engine)->operator_bans);
+    key_texts_free(&(*engine)->key_texts);
     free((*engine)->sessions);
     free((*engine)->connections);
     free(*engine);
@@ -79,11 +90,11 @@ void engine_free(struct engine **engine)
 struct engine_memory engine_memory(uint32_t session_records, uint32_t table_records, bool connections, bool activity,
                                    const struct rules *rules)
 {
-    (void)activity;
     return (struct engine_memory){
         .sessions = sizeof(struct engine) + session_records * sizeof(struct session) + crossings_bytes() +
+                    operator_bans_bytes() + key_texts_bytes() +
                     (connections ? connection_buckets(session_records) * sizeof(uint32_t) : 0),
-        .table = table_bytes(table_records),
+        .table = table_bytes(table_records) + (activity ? activity_bytes() : 0),
         .per_rules = tally_bytes(session_records, rules),
     };
 }
@@ -135,6 +146,49 @@ static session_id refuse_connect(struct engine *engine, const struct chain *chai
     return session_handle(engine, number);
 }
 
+/* What becomes of a connection; its handle, or 0 as engine_connect() says. */
+static session_id judge_connect(struct judging *judging, const struct chain *chain, const struct session_facts *facts,
+                                const struct connect_event *event, const struct coming *coming)
+{
+    struct engine *engine = judging->engine;
+    const struct rules *rules = judging->rules;
+    bool exempt = false, again = coming->slots == SLOTS_ALONE;
+
+    judge_begin(judging);
+    bool admitted = again || judge_lists(judging, &exempt);
+    if (exempt) {
+        judging->verdict->kind = VERDICT_EXEMPT;
+        engine->exempted++;
+        return 0;
+    }
+    admitted = admitted && judge_limits(judging) && (coming->slots == NO_SLOTS || judge_caps(judging, chain)) &&
+               (again || judge_score(judging));
+    if (!admitted) {
+        if (judging->client_blamed)
+            client_history(engine, rules, &facts->client, judging->tick, POINTS_REFUSAL);
+        if (coming->hold == HELD_BY_DOOR)
+            return refuse_connect(engine, chain, facts, judging->verdict);
+        judging->verdict->speak_at = REFUSE_AT_CONNECT;
+        return 0;
+    }
+    if (!session_available(engine)) {
+        judge_found(judging, LIMIT_SESSION_TABLE, ACTION_UNTRACKED, RULES_SERVICE, engine->records, engine->records, 0);
+        return 0;
+    }
+    judging->session = session_open(engine, facts, SESSION_IN, coming->hold, &judging->number);
+    judging->session->over = judging->over;
+    /* Who only asks does not say when a transfer begins and ends. */
+    judging->session->partly_heard = judging->session->transfer = event->partly_heard || coming->hold != HELD_BY_DOOR;
+    if (event->client_domain && event->client_domain[0])
+        key_of_name(engine, event->client_domain, judging->session->domain);
+    tally_take(engine->current, judging->number, chain,
+               coming->slots != NO_SLOTS && !(judging->over && rules_monitor(rules)));
+    tally_set_scored(engine->current, judging->number, judging->scored);
+    judge_commit(judging);
+    session_derive_again(engine, judging->number);
+    return session_handle(engine, judging->number);
+}
+
 session_id session_connect(struct engine *engine, const struct connect_event *event, const struct coming *coming,
                            int64_t now, struct verdict *verdict)
 {
@@ -143,8 +197,8 @@ session_id session_connect(struct engine *engine, const struct connect_event *ev
     const struct rules *rules = tally_rules(engine->current);
     const struct event names = {
         .kind = EVENT_CONNECT, .client_domain = event->client_domain, .client_host = event->client_host};
+    const bool again = coming->slots == SLOTS_ALONE;
     struct chain chain;
-    bool exempt = false, again = coming->slots == SLOTS_ALONE;
 
     rules_resolve(rules, &facts, &chain);
     struct judging judging = {.engine = engine,
@@ -161,39 +215,10 @@ session_id session_connect(struct engine *engine, const struct connect_event *ev
                               .tick = engine_tick(engine),
                               .verdict = verdict,
                               .takings = takings};
-    judge_begin(&judging);
-    bool admitted = again || judge_lists(&judging, &exempt);
-    if (exempt) {
-        verdict->kind = VERDICT_EXEMPT;
-        return 0;
-    }
-    admitted = admitted && judge_limits(&judging) && (coming->slots == NO_SLOTS || judge_caps(&judging, &chain)) &&
-               (again || judge_score(&judging));
-    if (!admitted) {
-        if (judging.client_blamed)
-            client_history(engine, rules, &facts.client, judging.tick, POINTS_REFUSAL);
-        if (coming->hold == HELD_BY_DOOR)
-            return refuse_connect(engine, &chain, &facts, verdict);
-        verdict->speak_at = REFUSE_AT_CONNECT;
-        return 0;
-    }
-    if (!session_available(engine)) {
-        judge_found(&judging, LIMIT_SESSION_TABLE, ACTION_UNTRACKED, RULES_SERVICE, engine->records, engine->records,
-                    0);
-        return 0;
-    }
-    judging.session = session_open(engine, &facts, SESSION_IN, coming->hold, &judging.number);
-    judging.session->over = judging.over;
-    /* Who only asks does not say when a transfer begins and ends. */
-    judging.session->partly_heard = judging.session->transfer = event->partly_heard || coming->hold != HELD_BY_DOOR;
-    if (event->client_domain && event->client_domain[0])
-        key_of_name(engine, event->client_domain, judging.session->domain);
-    tally_take(engine->current, judging.number, &chain,
-               coming->slots != NO_SLOTS && !(judging.over && rules_monitor(rules)));
-    tally_set_scored(engine->current, judging.number, judging.scored);
-    judge_commit(&judging);
-    session_derive_again(engine, judging.number);
-    return session_handle(engine, judging.number);
+    session_id id = judge_connect(&judging, &chain, &facts, event, coming);
+    engine->events[EVENT_CONNECT] += !again;
+    activity_connect(&judging, session_find(engine, id), !again);
+    return id;
 }
 
 void engine_connect(struct engine *engine, const struct connect_event *event, int64_t now, session_id *id,
@@ -284,6 +309,7 @@ void engine_event(struct engine *engine, session_id id, const struct event *even
     if (!session || session->state != SESSION_IN)
         return;
     engine_advance(engine, now);
+    engine->events[event->kind] += event_times(event);
     uint32_t number = session_number(engine, session);
     struct judging judging = {.engine = engine,
                               .rules = tally_rules(engine->current),
@@ -335,6 +361,7 @@ void engine_event(struct engine *engine, session_id id, const struct event *even
         }
         if (admitted)
             verdict->delay_ns = judge_error_delay(&judging, is_error(event));
+        activity_event(&judging);
     }
     session->transfer = session->partly_heard || (event->kind == EVENT_DATA && verdict->kind == VERDICT_CONTINUE);
     session->heard = engine->now + (verdict->delay_ns < ENGINE_DELAY_MAX_NS ? verdict->delay_ns : ENGINE_DELAY_MAX_NS);
@@ -371,7 +398,9 @@ bool engine_close(struct engine *engine, session_id id, int64_t now)
 void engine_sweep(struct engine *engine, int64_t now)
 {
     engine_advance(engine, now);
-    table_sweep(engine->table, engine_tick(engine), ENGINE_BATCH, record_dead, engine);
+    activity_sweep(engine, SWEEP_ACTIVITY);
+    table_sweep(engine->table, engine_tick(engine), ENGINE_BATCH - SWEEP_ACTIVITY, record_dead, engine);
+    operator_bans_expire(engine->operator_bans, engine->now, ENGINE_BATCH);
 }
 
 size_t engine_crossings_over(struct engine *engine, int64_t now, bool all, struct crossing_report *out, size_t room)
@@ -471,7 +500,7 @@ size_t engine_counters(const struct engine *engine, size_t from, struct counter_
 struct engine_totals engine_totals(const struct engine *engine)
 {
     struct table_totals table = table_totals(engine->table);
-    return (struct engine_totals){
+    struct engine_totals totals = {
         .sessions = engine->in + engine->pending - engine->held[HELD_NOTHING].count,
         .pending = engine->pending,
         .remembered = engine->held[HELD_NOTHING].count,
@@ -484,7 +513,12 @@ struct engine_totals engine_totals(const struct engine *engine)
         .untracked = table.untracked,
         .claimed = engine->claimed,
         .lapsed = engine->lapsed,
+        .exempted = engine->exempted,
+        .bans = table.banned,
+        .operator_bans = operator_bans_count(engine->operator_bans),
     };
+    memcpy(totals.events, engine->events, sizeof totals.events);
+    return totals;
 }
 
 size_t engine_limits(const struct engine *engine, size_t from, struct limit_view *out, size_t room)

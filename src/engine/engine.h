@@ -50,7 +50,7 @@ void engine_free(struct engine **engine);
 /* Bytes that an engine of that size with these rules, and with `connections` and `activity` or not, will hold once
  * every table is full, the rules included. During a reload it is `per_rules` of the new rules more. */
 struct engine_memory {
-    size_t sessions;  /* records of sessions, and the crossings */
+    size_t sessions;  /* records of sessions; the crossings, the bans of administrators, the names of banned keys */
     size_t table;     /* what is known of clients, domains and so on */
     size_t per_rules; /* the rule set and the counters under it */
 };
@@ -186,10 +186,13 @@ struct engine_totals {
     uint64_t untracked;       /* keys that found no room */
     uint64_t claimed;         /* sessions of engine_request() that came to engine_connect() while they held something */
     uint64_t lapsed;          /* reservations that did not */
-    uint64_t events[EVENT_KINDS]; /* that the engine was told of, refused ones too */
-    uint64_t exempted;            /* connections that were exempt */
-    uint32_t bans;                /* of limits, in force; one that has run out leaves this number within a minute */
-    uint32_t operator_bans;       /* of administrators, in force */
+    /* Those the engine was told of, refused ones too: connections, one that both doors tell of once; recipients, also
+     * where many are told at once. Of a session that it keeps no record of it hears connections alone. */
+    uint64_t events[EVENT_KINDS];
+    uint64_t exempted; /* connections that were exempt; a door that only asks makes one of each of its requests */
+    /* In force: those of limits, monitored ones too, and of administrators. One that has run out leaves the former with
+     * the sweep of its record, the latter with the next engine_sweep(). */
+    uint32_t bans, operator_bans;
 };
 struct engine_totals engine_totals(const struct engine *engine);
 

@@ -1,18 +1,427 @@
 /*
  * explain.c: what the rules and counters say of somebody.
+ *
+ * As judge.c judges an event, but for every limit at once, on copies of what is remembered, and with an eye on when it
+ * would be otherwise.
  */
 #include "explain.h"
+
+#include "asking.h"
+
+#include <string.h>
+
+/* A limit in mode score that would give points, and until when. */
+struct scored {
+    uint32_t points;
+    enum explain_next next;
+    int64_t next_ns;
+};
+
+struct explaining {
+    struct asking asking;
+    const struct chain *chain; /* of the place that is looked at */
+    bool named;                /* something that is said later is asked about: what is judged then counts, too */
+    bool spared, names_spared; /* by the exempt list, at connect or from MAIL on */
+    struct explanation *out;
+    size_t room, told; /* there are so many in `out`, */
+    size_t all;        /* and so many in all */
+    struct scored scored[LIMITS_MAX + 1];
+    unsigned scored_count, list_scored;
+};
+
+/* ---- the list of what is told ---- */
+
+/* What is judged first comes first. */
+static unsigned rank(const struct explanation *one)
+{
+    if (one->limit >= LIMIT_NUMBERED)
+        return 1 + one->limit - LIMIT_NUMBERED;
+    switch (one->limit) {
+    case LIMIT_LISTENER_SESSIONS:
+        return LIMITS_MAX + 1;
+    case LIMIT_SERVICE_SESSIONS:
+        return LIMITS_MAX + 2;
+    case LIMIT_SCORE:
+        return LIMITS_MAX + 3;
+    default:
+        return 0;
+    }
+}
+
+/* The same counter, seen from another place where the same holds. */
+static bool is_told(const struct explaining *explaining, const struct explanation *one)
+{
+    for (size_t i = 0; i < explaining->told; i++) {
+        const struct explanation *other = &explaining->out[i];
+        if (other->limit == one->limit && other->scope_number == one->scope_number && other->per == one->per &&
+            other->line == one->line && other->max == one->max && other->mode == one->mode &&
+            other->window_ns == one->window_ns && other->exempt == one->exempt && other->next == one->next)
+            return true;
+    }
+    return false;
+}
+
+static void tell(struct explaining *explaining, struct explanation *one)
+{
+    size_t place = explaining->told;
+
+    if (is_told(explaining, one))
+        return;
+    explaining->all++;
+    while (place > 0 && rank(&explaining->out[place - 1]) > rank(one))
+        place--;
+    if (place == explaining->room)
+        return;
+    if (explaining->told == explaining->room)
+        explaining->told--;
+    memmove(&explaining->out[place + 1], &explaining->out[place], (explaining->told - place) * sizeof *one);
+    rules_scope_name(explaining->asking.judging.rules, one->scope_number, one->scope);
+    explaining->out[place] = *one;
+    explaining->told++;
+}
+
+/* Points that the subject would get, from here on for so long: as it connects, of what is counted later, while it is
+ * banned for it. */
+static void note_score(struct explaining *explaining, const struct explanation *one, uint32_t points)
+{
+    bool later = one->limit >= LIMIT_NUMBERED && !(limit_events(one->count_of, one->per) >> EVENT_CONNECT & 1);
+    bool ban_alone = later && !explaining->named;
+
+    if (one->mode != MODE_SCORE || one->exempt || one->next == NEXT_NOW || one->next == NEXT_SESSION ||
+        !(one->at_connect || explaining->named))
+        return;
+    explaining->scored[explaining->scored_count++] =
+        (struct scored){points, ban_alone ? NEXT_AT : one->next, ban_alone ? one->ban_left_ns : one->next_ns};
+}
+
+/* ---- when there is room ---- */
+
+/* How long until that tick is there. */
+static int64_t until(const struct explaining *explaining, uint64_t tick)
+{
+    int64_t at = (int64_t)(tick << TICK_BITS);
+    return at > explaining->asking.now ? at - explaining->asking.now : 0;
+}
+
+static void next_at(const struct explaining *explaining, struct explanation *one, uint64_t tick)
+{
+    one->next = tick > explaining->asking.judging.tick ? NEXT_AT : NEXT_NOW;
+    one->next_ns = one->next == NEXT_AT ? until(explaining, tick) : 0;
+}
+
+/* The count of a window, and the first tick from `from` on at which there is room in it. */
+static uint64_t look_at_window(struct explaining *explaining, const struct terms *terms, struct taking *taking,
+                               const struct record *record, uint64_t from, struct explanation *one)
+{
+    const struct judging *judging = &explaining->asking.judging;
+    struct window window = {.shape = 0};
+
+    taking->shape = window_shape((uint64_t)terms->value[TERM_WINDOW], terms->largest);
+    if (record) {
+        struct record copy = *record;
+        record_touch(&copy, judging->tick);
+        window = copy.windows[terms->slot];
+    }
+    window_open(&window, taking->shape, judging->tick);
+    one->count = window_count(&window);
+    if (one->max == 0)
+        return from;
+    if (terms->count == COUNT_NETWORKS && judging->client.family != ADDR_NONE) {
+        network_key(judging, terms, taking->key, networks_epoch(judging->engine, record), taking->network);
+        const struct window sight = network_sight(judging, taking);
+        /* A network that is known is let in as long as it is. */
+        if (from < window_room_at(&sight, judging->tick, 1))
+            return from;
+    }
+    uint64_t room = window_room_at(&window, judging->tick, one->max);
+    return room > from ? room : from;
+}
+
+static void look_at_counter(struct explaining *explaining, const struct terms *terms, struct explanation *one,
+                            struct taking *taking)
+{
+    const struct judging *judging = &explaining->asking.judging;
+    uint64_t free_at = judging->tick;
+
+    if (terms->per == PER_SESSION || terms->per == PER_MESSAGE) {
+        one->next = NEXT_SESSION;
+        return;
+    }
+    const struct record *record = record_find(judging->engine, taking->group, taking->key);
+    one->banned = one->max > 0 && terms->value[TERM_BAN] > 0 && banned_by(record, terms, judging->tick);
+    if (one->banned) {
+        free_at += (uint32_t)(record->ban_until - (uint32_t)judging->tick);
+        one->ban_left_ns = until(explaining, free_at);
+    }
+    if (terms->count == COUNT_SESSIONS) {
+        const struct slot_key key = {taking->group, {taking->key[0], taking->key[1], taking->key[2], taking->key[3]}};
+        one->count = tally_slot_count(judging->engine->current, &key);
+        next_at(explaining, one, free_at);
+        if (one->max > 0 && one->count >= one->max)
+            one->next = NEXT_ON_CLOSE;
+        return;
+    }
+    next_at(explaining, one, look_at_window(explaining, terms, taking, record, free_at, one));
+}
+
+/* ---- limits ---- */
+
+/* Whether the exempt list keeps the limit from being judged: at connect all of it, later what is asked at MAIL and
+ * RCPT. */
+static bool is_spared(const struct explaining *explaining, const struct terms *terms, bool banned)
+{
+    unsigned events = limit_events(terms->count, terms->per);
+
+    if (banned)
+        events |= limit_ban_events(terms->per);
+    return explaining->spared || (explaining->names_spared && (events & ~(1u << EVENT_MAIL | 1u << EVENT_RCPT)) == 0);
+}
+
+static void explain_limit(struct explaining *explaining, limit_number number)
+{
+    struct judging *judging = &explaining->asking.judging;
+    struct taking taking = {.number = number};
+    struct explanation one = {.limit = LIMIT_NUMBERED + (enum limit_id)number};
+    struct terms terms;
+    struct max_said said;
+
+    if (!rules_terms(judging->rules, judging->levels, judging->level_count, number, &terms) ||
+        !asking_concerns(&explaining->asking, terms.count, terms.per) ||
+        !counted_key(judging, &terms, &taking.group, taking.key))
+        return;
+    const struct terms_subject subject = subject_of(judging, terms.per);
+    one.max = terms_max_said(judging->rules, &terms, &subject, &said);
+    if (said.source == MAX_OF_LIMIT)
+        said.said = terms_said(&terms, said.term);
+    one.line = said.said.line;
+    one.term = said.term;
+    strcpy(one.name, rules_limit_name(judging->rules, number));
+    one.scope_number = terms.scope;
+    one.mode = terms.mode;
+    one.count_of = terms.count;
+    one.per = terms.per;
+    one.window_ns = limit_has_window(terms.count, terms.per) ? terms.value[TERM_WINDOW] : 0;
+    if (terms.per == PER_CLIENT)
+        one.client = rules_client(judging->rules, &judging->client);
+    const char *name = name_of(judging, terms.per);
+    if (name)
+        strncat(one.key, name, sizeof one.key - 1);
+    look_at_counter(explaining, &terms, &one, &taking);
+    one.exempt = said.source == MAX_OF_EXCEPT || is_spared(explaining, &terms, one.banned);
+    unsigned events = limit_events(terms.count, terms.per) | (one.banned ? limit_ban_events(terms.per) : 0);
+    one.at_connect = events >> EVENT_CONNECT & 1;
+    tell(explaining, &one);
+    note_score(explaining, &one, (uint32_t)terms.value[TERM_POINTS]);
+}
+
+/* ---- what holds for the whole session ---- */
+
+static enum limit_mode whole_mode(const struct explaining *explaining)
+{
+    return rules_monitor(explaining->asking.judging.rules) ? MODE_MONITOR : MODE_BLOCK;
+}
+
+static void explain_caps(struct explaining *explaining)
+{
+    const struct judging *judging = &explaining->asking.judging;
+
+    for (unsigned i = 0; i < explaining->chain->count && judging->client.family != ADDR_NONE; i++) {
+        scope_id scope = explaining->chain->scopes[i];
+        struct explanation one = {.limit = rules_cap_limit(scope),
+                                  .scope_number = scope,
+                                  .line = rules_cap_line(judging->rules, scope),
+                                  .mode = whole_mode(explaining),
+                                  .count_of = COUNT_SESSIONS,
+                                  .per = PER_KINDS,
+                                  .count = tally_count(judging->engine->current, scope),
+                                  .max = rules_cap(judging->rules, scope),
+                                  .exempt = explaining->spared,
+                                  .at_connect = true};
+        if (one.max == 0)
+            continue;
+        strcpy(one.name, limit_name(one.limit));
+        one.next = one.count >= one.max ? NEXT_ON_CLOSE : NEXT_NOW;
+        tell(explaining, &one);
+    }
+}
+
+/* The points that are left when what ends by then is over. */
+static uint64_t points_at(const struct explaining *explaining, int64_t ns, enum explain_next *left)
+{
+    uint64_t sum = 0;
+
+    *left = NEXT_ON_CLOSE;
+    for (unsigned i = 0; i < explaining->scored_count; i++) {
+        const struct scored *scored = &explaining->scored[i];
+        if (scored->next == NEXT_AT && scored->next_ns <= ns)
+            continue;
+        sum += scored->points;
+        if (scored->next == NEXT_NEVER)
+            *left = NEXT_NEVER;
+    }
+    return sum;
+}
+
+static void explain_score(struct explaining *explaining)
+{
+    const struct judging *judging = &explaining->asking.judging;
+    struct said said = rules_setting_said(judging->rules, judging->levels, judging->level_count, SETTING_SCORE_REFUSE);
+    struct explanation one = {.limit = LIMIT_SCORE,
+                              .scope_number = said.scope,
+                              .line = said.line,
+                              .mode = whole_mode(explaining),
+                              .count_of = COUNT_KINDS,
+                              .per = PER_KINDS,
+                              .exempt = explaining->spared,
+                              .at_connect = !explaining->named};
+    enum explain_next left;
+
+    one.max = (uint32_t)rules_setting(judging->rules, judging->levels, judging->level_count, SETTING_SCORE_REFUSE);
+    if (one.max == 0)
+        return;
+    uint64_t sum = points_at(explaining, -1, &left);
+    one.count = sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
+    strcpy(one.name, limit_name(one.limit));
+    one.next = sum >= one.max ? left : NEXT_NOW;
+    /* The earliest end of a limit's that leaves too few. */
+    for (unsigned i = 0; i < explaining->scored_count && sum >= one.max; i++) {
+        const struct scored *scored = &explaining->scored[i];
+        if (scored->next != NEXT_AT || points_at(explaining, scored->next_ns, &left) >= one.max)
+            continue;
+        if (one.next != NEXT_AT || scored->next_ns < one.next_ns) {
+            one.next = NEXT_AT;
+            one.next_ns = scored->next_ns;
+        }
+    }
+    tell(explaining, &one);
+}
+
+/* The ban of an administrator, which is judged in place of the lists. */
+static void explain_ban(struct explaining *explaining, const struct operator_ban *ban, enum limit_per per)
+{
+    struct explanation one = {.limit = LIMIT_BAN,
+                              .scope_number = RULES_SERVICE,
+                              .mode = whole_mode(explaining),
+                              .count_of = COUNT_KINDS,
+                              .per = per,
+                              .banned = true,
+                              .ban_left_ns = ban->until - explaining->asking.now,
+                              .at_connect = per == PER_CLIENT,
+                              .next = NEXT_AT};
+    char text[PREFIX_TEXT_SIZE];
+
+    one.next_ns = one.ban_left_ns;
+    strcpy(one.name, limit_name(LIMIT_BAN));
+    if (per == PER_CLIENT)
+        one.client = ban->target.clients;
+    strcpy(one.key, per == PER_CLIENT ? prefix_format(&ban->target.clients, text) : ban->target.name);
+    tell(explaining, &one);
+}
+
+/* What one of the lists answers. */
+static void explain_listed(struct explaining *explaining, const struct listed *listed, const char *key,
+                           enum limit_per per)
+{
+    const struct judging *judging = &explaining->asking.judging;
+    bool denied = listed->answer == LISTED_DENY;
+    struct explanation one = {.limit = denied ? LIMIT_DENY : LIMIT_NONE,
+                              .scope_number = RULES_SERVICE,
+                              .line = listed->line,
+                              .mode = denied ? rules_deny_mode(judging->rules) : MODE_BLOCK,
+                              .count_of = COUNT_KINDS,
+                              .per = per,
+                              .exempt = !denied,
+                              .at_connect = per == PER_CLIENT,
+                              .next = denied ? NEXT_NEVER : NEXT_NOW};
+
+    strcpy(one.name, denied ? limit_name(LIMIT_DENY) : "exempt");
+    if (per == PER_CLIENT)
+        one.client = (struct prefix){judging->client, (uint8_t)addr_width(&judging->client)};
+    strncat(one.key, key, sizeof one.key - 1);
+    tell(explaining, &one);
+    note_score(explaining, &one, rules_deny_points(judging->rules));
+}
+
+static void explain_client_lists(struct explaining *explaining)
+{
+    const struct judging *judging = &explaining->asking.judging;
+    const struct listed listed = rules_listed_client(judging->rules, &judging->client);
+    const struct prefix entry = {addr_cut(&judging->client, listed.bits), (uint8_t)listed.bits};
+    const struct operator_ban *ban;
+    char text[PREFIX_TEXT_SIZE];
+
+    engine_list_client(judging->engine, &judging->client, explaining->asking.now, &ban);
+    if (ban)
+        explain_ban(explaining, ban, PER_CLIENT);
+    else if (listed.answer != LISTED_NOWHERE)
+        explain_listed(explaining, &listed, prefix_format(&entry, text), PER_CLIENT);
+    explaining->spared = !ban && listed.answer == LISTED_EXEMPT;
+}
+
+static void explain_name_lists(struct explaining *explaining)
+{
+    const struct judging *judging = &explaining->asking.judging;
+    const char *sender = judging->event->sender, *user = explaining->asking.subject->user;
+    const struct listed listed = rules_listed_names(judging->rules, sender, user);
+    const struct operator_ban *ban;
+
+    engine_list_names(judging->engine, sender, user, explaining->asking.now, &ban);
+    if (ban)
+        explain_ban(explaining, ban, PER_SENDER_DOMAIN);
+    else if (listed.answer != LISTED_NOWHERE)
+        explain_listed(explaining, &listed, listed.name ? listed.name : "",
+                       !listed.name || listed.name == user ? PER_USER
+                       : strchr(listed.name, '@')          ? PER_SENDER
+                                                           : PER_SENDER_DOMAIN);
+    explaining->names_spared = !ban && listed.answer == LISTED_EXEMPT;
+}
+
+static void explain_lists(struct explaining *explaining)
+{
+    explain_client_lists(explaining);
+    if (!explaining->spared) /* else nobody looks at its names any more */
+        explain_name_lists(explaining);
+    /* Deny is judged at connect and later, but gives its points once. */
+    explaining->list_scored = explaining->scored_count < 2 ? explaining->scored_count : 1;
+}
+
+/* ---- places ---- */
+
+static void explain_place(struct explaining *explaining, const struct session_facts *facts)
+{
+    struct judging *judging = &explaining->asking.judging;
+    struct chain chain;
+
+    rules_resolve(judging->rules, facts, &chain);
+    judging->levels = chain.levels;
+    judging->level_count = chain.level_count;
+    explaining->chain = &chain;
+    explaining->scored_count = explaining->list_scored;
+    for (limit_number number = 0; number < rules_limit_count(judging->rules); number++)
+        explain_limit(explaining, number);
+    explain_caps(explaining);
+    explain_score(explaining);
+}
 
 size_t engine_explain(const struct engine *engine, const struct explain_subject *subject, int64_t now,
                       struct explanation *out, size_t room)
 {
-    (void)engine, (void)subject, (void)now, (void)out, (void)room;
-    return 0;
-}
+    struct explaining explaining = {.out = out, .room = room};
+    const struct rules *rules = tally_rules(engine->current);
 
-size_t engine_evaluate(const struct engine *engine, const struct explain_subject *subject, struct evaluation *out,
-                       size_t room)
-{
-    (void)engine, (void)subject, (void)out, (void)room;
-    return 0;
+    asking_begin(&explaining.asking, engine, subject, now);
+    explaining.named = subject->user != NULL;
+    for (unsigned per = 0; per < PER_KINDS; per++)
+        explaining.named = explaining.named || (per != PER_CLIENT_DOMAIN && subject->name[per] != NULL);
+    explain_lists(&explaining);
+    struct session_facts facts = asking_facts(subject);
+    if (!subject->anywhere) {
+        explain_place(&explaining, &facts);
+        return explaining.all;
+    }
+    for (uint32_t i = 0; i < rules_place_count(rules) && i < EXPLAIN_PLACES; i++) {
+        rules_place(rules, i, &facts);
+        explain_place(&explaining, &facts);
+    }
+    return explaining.all;
 }

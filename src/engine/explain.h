@@ -23,41 +23,62 @@ struct explain_subject {
      * and client_domain its registrable part, which is counted. */
     const char *name[PER_KINDS];
     const char *client_domain;
+    /* Who has authenticated, for whom max_authenticated, keys of users and lists of users hold; NULL: nobody. The one
+     * at PER_USER is only counted. */
+    const char *user;
 };
 
 /* When somebody at a cap gets in again, if nothing else happens. */
 enum explain_next {
     NEXT_NOW,      /* there is room */
     NEXT_AT,       /* in next_ns */
-    NEXT_ON_CLOSE, /* when an open session ends */
+    NEXT_ON_CLOSE, /* when an open session ends, and not before next_ns */
     NEXT_SESSION,  /* in another session or message: it counts within one */
     NEXT_NEVER,    /* as long as the configuration stays */
 };
 
-/* One limit (a cap, a list, a ban of an administrator) and somebody. */
+/* One limit (a cap, a list, a ban of an administrator, the score) and somebody. */
 struct explanation {
-    enum limit_id limit;
+    enum limit_id limit; /* LIMIT_NONE: the exempt list, whose name is "exempt" */
     char name[LIMIT_NAME_SIZE];
     char scope[SCOPE_NAME_SIZE]; /* whose counter it is */
+    scope_id scope_number;       /* that scope's number, until the next reload */
     unsigned line;               /* of the configuration that says the maximum, or the list; 0: the default */
+    enum limit_term term;        /* which of the maxima it is */
     enum limit_mode mode;        /* MODE_BLOCK becomes MODE_MONITOR where everything is only monitored */
-    enum limit_count count_of;   /* what is counted, */
-    enum limit_per per;          /* per whom, */
+    enum limit_count count_of;   /* what is counted, COUNT_KINDS: nothing (lists, bans), or points (the score) */
+    enum limit_per per;          /* per whom, PER_KINDS: nobody in particular (caps, the score) */
     int64_t window_ns;           /* in how long; 0: what is open, or within one session or message */
     struct prefix client;        /* whom: the client; family ADDR_NONE: it is not per client */
-    char key[KEY_TEXT_SIZE];     /* whom else; of lists the entry that holds it */
-    uint32_t count, max;         /* max 0: no limit for that key (key, except, exempt) */
+    char key[KEY_TEXT_SIZE];     /* whom else; of lists the entry that holds it, "": whoever has authenticated */
+    uint32_t count, max;         /* what is counted now; max 0: no limit for that key (key, except, exempt) */
     bool exempt;                 /* it does not apply, as the exempt list or `except` spares this one */
-    bool banned;
+    bool banned;                 /* by the limit itself */
     int64_t ban_left_ns;
+    bool at_connect; /* it would refuse a connection, not only a later command; of what is counted later, its ban alone
+                        does, for ban_left_ns */
     enum explain_next next;
-    int64_t next_ns;
+    int64_t next_ns; /* 0 or more */
 };
 
-/* Everything that concerns the subject, in the order in which it is judged, at most `room`, and returns how many there
- * are (more than `room`: the rest was left out). An exempt list that holds it is one too (LIMIT_NONE, name "exempt").
- * Nothing changes. Looks at every listen of the configuration where the subject is `anywhere`, but no more than
- * ENGINE_BATCH of them. */
+/* Whether it would refuse the subject now, whatever else there is. */
+static inline bool explanation_refuses(const struct explanation *one)
+{
+    return one->mode == MODE_BLOCK && !one->exempt && one->next != NEXT_NOW && one->next != NEXT_SESSION;
+}
+
+/*
+ * Everything that concerns the subject, in the order in which it is judged (of several places: lists, limits by number,
+ * the score, caps), at most `room`, and returns how many there are (more than `room`: the rest was left out). Nothing
+ * changes. Looks at every place of the configuration where the subject is `anywhere`, but no more than EXPLAIN_PLACES
+ * of them; a counter that is reached from several is told once.
+ *
+ * What a name says of itself (a sender, a HELO) is judged with its own command. Without a client the number of its
+ * networks is told as for one that comes from a new network. Whether a session has points before is not known: the
+ * score is that of what is told here. After a reload has changed a limit's window, `next` may come a little later than
+ * the first time at which there is room.
+ */
+#define EXPLAIN_PLACES 256
 size_t engine_explain(const struct engine *engine, const struct explain_subject *subject, int64_t now,
                       struct explanation *out, size_t room);
 
@@ -67,13 +88,19 @@ struct evaluation {
     enum setting setting;        /* EVALUATED_SETTING */
     char limit[LIMIT_NAME_SIZE]; /* EVALUATED_TERM; EVALUATED_CAP: service_sessions or listener_sessions */
     enum limit_term term;        /* EVALUATED_TERM */
+    enum limit_mode mode;        /* EVALUATED_TERM: what the limit does, as in struct explanation */
     int64_t value;               /* as enum setting or enum limit_term has it; a cap in sessions */
-    char scope[SCOPE_NAME_SIZE]; /* that says it */
+    char text[SCOPE_NAME_SIZE];  /* SETTING_PATHWAY: its title */
+    char scope[SCOPE_NAME_SIZE]; /* that says it, "service" for a default; of a cap the one that it holds for */
     unsigned line;               /* of the configuration; 0: the default */
 };
 
-/* What applies to a session of that subject, whose place is given: first its caps, the narrowest first, with their
- * scope; then the settings; then the terms of each limit that applies. At most `room`; returns how many there are. */
+/*
+ * What applies to a session of that subject, whose place is given: first its caps, the narrowest first, with their
+ * scope; then the settings, without SETTING_PATHWAY where it takes none; then the terms of each limit that applies, but
+ * those that do not matter to it and, without a value, those that may have none. A maximum is that of the limit's key
+ * or exceptions where they name the client or its host. At most `room`; returns how many there are.
+ */
 size_t engine_evaluate(const struct engine *engine, const struct explain_subject *subject, struct evaluation *out,
                        size_t room);
 

@@ -23,6 +23,7 @@ struct finding *finding_add(struct judging *judging, enum limit_id limit, const 
     unsigned place = verdict->finding_count;
 
     judging->engine->totals[limit].actions[action]++;
+    judging->monitored = judging->monitored || action == ACTION_MONITOR;
     /* The last place is the refusal's: whatever else there is, that is told. */
     if (place == FINDINGS_MAX || (place == FINDINGS_MAX - 1 && action != ACTION_REFUSE))
         return NULL;

@@ -60,6 +60,7 @@ void session_lapse(struct engine *engine, uint32_t number)
 {
     tally_release_slots(engine->current, number);
     session_unpin(engine, &engine->sessions[number]);
+    activity_leave(engine, &engine->sessions[number]);
     session_hold(engine, number, HELD_NOTHING);
     session_derive_again(engine, number);
 }

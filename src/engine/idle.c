@@ -104,6 +104,7 @@ void engine_idle(struct engine *engine, session_id id, int64_t now, struct verdi
     judging.levels = tally_levels(engine->current, number, &judging.level_count);
     judge_begin(&judging);
     judge_idle(&judging);
+    activity_event(&judging);
     if (judging.over && !session->over) {
         session->over = true;
         judge_release_monitored(&judging);

@@ -13,22 +13,15 @@
 
 #include <string.h>
 
-/* The ban byte of a record: which of its limits began it, and how much that counts. */
-#define BAN_SLOT(ban) ((ban)&0x0f)
-#define BAN_RANK(ban) ((ban) >> 4)
-#define BAN(rank, slot) ((uint8_t)((rank) << 4 | (1 + (slot))))
-enum { RANK_MONITOR, RANK_SCORE, RANK_BLOCK };
-
 /* ---- whose counts ---- */
 
-static const char *domain_of(const char *address)
+const char *domain_of(const char *address)
 {
     const char *at = address ? strrchr(address, '@') : NULL;
     return at ? at + 1 : NULL;
 }
 
-/* The name that a limit counts per, NULL when the event has none. */
-static const char *name_of(const struct judging *judging, enum limit_per per)
+const char *name_of(const struct judging *judging, enum limit_per per)
 {
     const struct event *event = judging->event;
     const char *name = NULL;
@@ -87,8 +80,13 @@ static const char *subject_name(const struct judging *judging, enum limit_per pe
     }
 }
 
-/* Group and key of the limit's records; false when there is nobody to count. */
-static bool counted_key(const struct judging *judging, const struct terms *terms, uint64_t *group, uint32_t key[4])
+struct terms_subject subject_of(const struct judging *judging, enum limit_per per)
+{
+    return (struct terms_subject){judging->client, subject_name(judging, per), judging->event->user,
+                                  judging->reputation};
+}
+
+bool counted_key(const struct judging *judging, const struct terms *terms, uint64_t *group, uint32_t key[4])
 {
     *group = terms->group;
     if (terms->per == PER_SESSION || terms->per == PER_MESSAGE)
@@ -104,34 +102,35 @@ static bool counted_key(const struct judging *judging, const struct terms *terms
     return name != NULL;
 }
 
-static void network_key(const struct judging *judging, const struct terms *terms, const uint32_t name[4],
-                        uint32_t key[4])
+/* The key changes with the epoch of the name (records.c): what was seen in another one is not found any more. */
+void network_key(const struct judging *judging, const struct terms *terms, const uint32_t name[4], uint16_t epoch,
+                 uint32_t key[4])
 {
     bool ipv4 = judging->client.family == ADDR_IPV4;
     struct addr network =
         addr_cut(&judging->client, (unsigned)terms->value[ipv4 ? TERM_IPV4_PREFIX : TERM_IPV6_PREFIX]);
-    uint64_t wide[2], words[] = {0, 0, network.hi, network.lo, network.family};
+    uint64_t wide[2], words[] = {0, 0, network.hi, network.lo, network.family, epoch};
 
     memcpy(words, name, 2 * sizeof *words);
     hash_bytes_wide(judging->engine->seed, words, sizeof words, wide);
     memcpy(key, wide, sizeof wide);
 }
 
-static int64_t ticks_to_ns(uint64_t ticks)
-{
-    return (int64_t)(ticks << TICK_BITS);
-}
-
 /* ---- judging ---- */
 
 void judge_begin(struct judging *judging)
 {
+    verdict_begin(judging->verdict);
+    judging->taking_count = 0;
+    judging->over_now = judging->client_blamed = judging->monitored = false;
+    judge_know_client(judging);
+}
+
+void judge_know_client(struct judging *judging)
+{
     struct prefix client = rules_client(judging->rules, &judging->client);
     uint32_t steps = rules_reputation_steps(judging->rules);
 
-    verdict_begin(judging->verdict);
-    judging->taking_count = 0;
-    judging->over_now = judging->client_blamed = false;
     judging->reputation = REPUTATION_NONE;
     key_of_addr(&client.addr, judging->client_key);
     if (steps == 0 || judging->client.family == ADDR_NONE)
@@ -142,14 +141,43 @@ void judge_begin(struct judging *judging)
         judging->reputation = reputation_of(record, steps, judging->tick);
 }
 
+/* An administrator's ban keeps the client or the sender out. False when that refuses the event. */
+static bool judge_ban(struct judging *judging, const struct operator_ban *ban)
+{
+    const bool monitor = rules_monitor(judging->rules), of_name = ban->target.clients.addr.family == ADDR_NONE;
+
+    if (monitor && judging->over)
+        return true;
+    if (monitor)
+        judge_would_end(judging);
+    struct finding *finding =
+        finding_add(judging, LIMIT_BAN, limit_name(LIMIT_BAN), monitor ? ACTION_MONITOR : ACTION_REFUSE, RULES_SERVICE);
+    if (!finding)
+        return monitor;
+    if (of_name)
+        strcpy(finding->key, ban->target.name);
+    else
+        finding->client = ban->target.clients;
+    finding->banned = true;
+    finding->ban_left_ns = ban->until - judging->engine->now;
+    finding_cross(judging, finding, !of_name);
+    if (!monitor)
+        finding_refuse(judging, reply_of_limit(LIMIT_BAN), finding, judging->disconnect_delay_ns);
+    return monitor;
+}
+
 bool judge_lists(struct judging *judging, bool *spared)
 {
     const struct event *event = judging->event;
-    enum list_answer answer = event->kind == EVENT_CONNECT
-                                  ? rules_list_client(judging->rules, &judging->client)
-                                  : rules_list_names(judging->rules, event->sender, event->user);
+    const bool connect = event->kind == EVENT_CONNECT;
+    const struct operator_ban *ban;
+    enum list_answer answer =
+        connect ? engine_list_client(judging->engine, &judging->client, judging->engine->now, &ban)
+                : engine_list_names(judging->engine, event->sender, event->user, judging->engine->now, &ban);
 
-    *spared = answer == LISTED_EXEMPT;
+    *spared = answer == LISTED_EXEMPT && !ban;
+    if (ban)
+        return judge_ban(judging, ban);
     if (answer != LISTED_DENY)
         return true;
     switch (rules_deny_mode(judging->rules)) {
@@ -210,21 +238,21 @@ static uint32_t count_now(const struct judging *judging, const struct terms *ter
     return window_count(&record->windows[terms->slot]);
 }
 
-/* True when the network that the client comes from is in the count of the name. Its record is left alone: `last` is
- * when it was seen, and its one window holds that one sight. */
-static bool network_known(const struct judging *judging, const struct taking *taking)
+/* The record of the network is left alone: `last` is when it was seen, and its one window holds that one sight. */
+struct window network_sight(const struct judging *judging, const struct taking *taking)
 {
     const struct record *record = record_find(judging->engine, taking->group ^ NETWORK_GROUP, taking->network);
-    if (!record)
-        return false;
-    struct window window = record->windows[0];
-    window_advance(&window, judging->tick - table_age(record, judging->tick), judging->tick);
+    struct window window = {.shape = 0};
+
+    if (record) {
+        window = record->windows[0];
+        window_advance(&window, judging->tick - table_age(record, judging->tick), judging->tick);
+    }
     window_open(&window, taking->shape, judging->tick);
-    return window_count(&window) > 0;
+    return window;
 }
 
-/* True while the record is banned by that limit, as far as the limit's mode can see. */
-static bool banned_by(const struct record *record, const struct terms *terms, uint64_t tick)
+bool banned_by(const struct record *record, const struct terms *terms, uint64_t tick)
 {
     if (!record || !table_banned(record, tick) || BAN_SLOT(record->ban) != BAN_SLOT(BAN(0, terms->slot)))
         return false;
@@ -235,25 +263,30 @@ static bool banned_by(const struct record *record, const struct terms *terms, ui
 static bool begin_ban(struct judging *judging, const struct terms *terms, const struct taking *taking,
                       uint32_t *ban_until)
 {
+    struct engine *engine = judging->engine;
     int rank = terms->mode == MODE_BLOCK ? RANK_BLOCK : terms->mode == MODE_SCORE ? RANK_SCORE : RANK_MONITOR;
-    uint64_t until = judging->tick + ((uint64_t)terms->value[TERM_BAN] >> TICK_BITS) + 1;
-    uint32_t index = record_obtain(judging->engine, taking->group, taking->key, judging->tick);
+    uint32_t length = (uint32_t)((uint64_t)terms->value[TERM_BAN] >> TICK_BITS) + 1;
+    uint64_t until = judging->tick + length;
+    uint32_t index = record_obtain(engine, taking->group, taking->key, judging->tick);
 
     if (index == TABLE_NONE)
         return false;
-    struct record *record = table_record(judging->engine->table, index);
+    struct record *record = table_record(engine->table, index);
     record_touch(record, judging->tick);
     /* What counts for less gives way; of equals the one that ends later stays. */
     if (table_banned(record, judging->tick) &&
         (BAN_RANK(record->ban) > rank ||
          (BAN_RANK(record->ban) == rank && (int32_t)((uint32_t)until - record->ban_until) <= 0)))
         return false;
-    record->ban = BAN(rank, terms->slot);
-    *ban_until = record->ban_until = (uint32_t)until;
+    *ban_until = (uint32_t)until;
+    table_ban(engine->table, index, BAN(rank, terms->slot), ban_length_number(engine, length), *ban_until);
+    const char *name = name_of(judging, terms->per);
+    if (name)
+        key_texts_keep(engine->key_texts, taking->key, name, until);
     if (rank != RANK_MONITOR) {
-        judging->engine->totals[LIMIT_NUMBERED + terms->number].bans++;
+        engine->totals[LIMIT_NUMBERED + terms->number].bans++;
         if (terms->per == PER_CLIENT)
-            client_history(judging->engine, judging->rules, &judging->client, judging->tick, POINTS_BAN);
+            client_history(engine, judging->rules, &judging->client, judging->tick, POINTS_BAN);
     }
     return true;
 }
@@ -343,8 +376,7 @@ static bool judge_limit(struct judging *judging, const struct concerned *limit)
     memcpy(taking->key, limit->key, sizeof taking->key);
     if (terms->count == COUNT_NETWORKS && judging->client.family == ADDR_NONE)
         return true;
-    const struct terms_subject subject = {judging->client, subject_name(judging, terms->per), event->user,
-                                          judging->reputation};
+    const struct terms_subject subject = subject_of(judging, terms->per);
     uint32_t max = terms_max(judging->rules, terms, &subject);
     if (max == 0 && terms->count != COUNT_SESSIONS)
         return true;
@@ -372,8 +404,9 @@ static bool judge_limit(struct judging *judging, const struct concerned *limit)
     uint32_t count = counts || banned ? count_now(judging, terms, taking, record) : 0;
     if (counts) {
         if (terms->count == COUNT_NETWORKS) {
-            network_key(judging, terms, taking->key, taking->network);
-            taking->seen = network_known(judging, taking);
+            network_key(judging, terms, taking->key, networks_epoch(judging->engine, record), taking->network);
+            const struct window sight = network_sight(judging, taking);
+            taking->seen = window_count(&sight) > 0;
         }
         over = over || (judges && max > 0 && (uint64_t)count + event_times(event) > max &&
                         !(terms->count == COUNT_NETWORKS && taking->seen));

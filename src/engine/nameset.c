@@ -102,9 +102,9 @@ uint32_t nameset_exact(const struct nameset *set, const char *name)
     return slot->text != 0 ? slot->value : NAMESET_NONE;
 }
 
-uint32_t nameset_address(const struct nameset *set, const char *name)
+uint32_t nameset_match(const struct nameset *set, const char *name, const char **entry)
 {
-    const char *domain = strrchr(name, '@');
+    const char *domain = strrchr(name, '@'), *part = name;
     uint32_t value = NAMESET_NONE;
 
     if (!set || set->count == 0)
@@ -113,9 +113,18 @@ uint32_t nameset_address(const struct nameset *set, const char *name)
         value = nameset_exact(set, name);
     domain = domain ? domain + 1 : name;
     for (unsigned label = 0; value == NAMESET_NONE && domain && label < NAMESET_LABELS; label++) {
-        value = nameset_exact(set, domain);
-        domain = strchr(domain, '.');
+        part = domain;
+        value = nameset_exact(set, part);
+        domain = strchr(part, '.');
         domain = domain ? domain + 1 : NULL;
     }
+    if (value != NAMESET_NONE)
+        *entry = part;
     return value;
+}
+
+uint32_t nameset_address(const struct nameset *set, const char *name)
+{
+    const char *entry;
+    return nameset_match(set, name, &entry);
 }

@@ -42,4 +42,7 @@ uint32_t nameset_exact(const struct nameset *set, const char *name);
  * NAMESET_NONE when there is none. */
 uint32_t nameset_address(const struct nameset *set, const char *name);
 
+/* The same; *entry becomes the part of `name` that is in the set, and is left alone when there is none. */
+uint32_t nameset_match(const struct nameset *set, const char *name, const char **entry);
+
 #endif

@@ -1,5 +1,10 @@
 /*
  * records.c: what the engine remembers of a key, and whose it is.
+ *
+ * Of a name whose networks are counted, each network has a record of its own, which nobody finds who does not know
+ * both. To forget them all, the name gets another epoch, which is part of their keys. It is kept where a client's
+ * record has its reputation. A name that is new, or was forgotten, is in the latest epoch: in an older one nothing of
+ * it counts any more.
  */
 #include "state.h"
 
@@ -38,7 +43,7 @@ bool record_dead(void *context, struct record *record, uint64_t tick)
     uint32_t steps = rules_reputation_steps(tally_rules(engine->current));
 
     /* In the record itself: the number of its step comes round again. */
-    if (steps > 0)
+    if (steps > 0 && record->reputation != 0)
         reputation_decay(record, steps, tick);
     /* In a copy: when a network's record was touched is when the network was seen. */
     struct record copy = *record;
@@ -47,6 +52,11 @@ bool record_dead(void *context, struct record *record, uint64_t tick)
         if (window_count(&copy.windows[i]) > 0)
             return false;
     return steps == 0 || record->reputation == 0;
+}
+
+uint16_t networks_epoch(const struct engine *engine, const struct record *name)
+{
+    return name && name->reputation_step != 0 ? name->reputation_step : engine->networks_epoch;
 }
 
 struct record *record_find(const struct engine *engine, uint64_t group, const uint32_t key[4])

@@ -21,6 +21,7 @@ const struct reply *reply_of_limit(enum limit_id limit)
 
     switch (limit) {
     case LIMIT_DENY:
+    case LIMIT_BAN:
         return &deny;
     case LIMIT_IDLE_TIME:
         return &idle;

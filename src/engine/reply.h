@@ -8,7 +8,7 @@
 
 #include "event.h"
 
-/* The reply of what is no numbered limit: caps, deny, idle_time, score. Constants. */
+/* The reply of what is no numbered limit: caps, deny, ban, idle_time, score. Constants. */
 const struct reply *reply_of_limit(enum limit_id limit);
 
 /* The catalogue's reply of a limit that counts this: at RCPT a 452 for the command alone, elsewhere a 421. Constants.

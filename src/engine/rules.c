@@ -111,10 +111,16 @@ int64_t rules_setting(const struct rules *rules, const uint32_t *levels, unsigne
     return settings ? settings->value[setting] : 0;
 }
 
-scope_id rules_setting_scope(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting)
+struct said rules_setting_said(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting)
 {
     const struct settings *settings = find_setting(rules, levels, count, setting);
-    return settings ? settings->origin[setting] : RULES_SERVICE;
+    return settings ? (struct said){settings->origin[setting], settings->line[setting]}
+                    : (struct said){RULES_SERVICE, 0};
+}
+
+scope_id rules_setting_scope(const struct rules *rules, const uint32_t *levels, unsigned count, enum setting setting)
+{
+    return rules_setting_said(rules, levels, count, setting).scope;
 }
 
 void rules_resolve(const struct rules *rules, const struct session_facts *facts, struct chain *chain)
@@ -167,11 +173,42 @@ enum limit_id rules_cap_limit(scope_id scope)
     return scope == RULES_SERVICE ? LIMIT_SERVICE_SESSIONS : LIMIT_LISTENER_SESSIONS;
 }
 
+static enum setting cap_setting(scope_id scope)
+{
+    return scope == RULES_SERVICE ? SETTING_SERVICE_SESSIONS : SETTING_LISTENER_SESSIONS;
+}
+
 uint32_t rules_cap(const struct rules *rules, scope_id scope)
 {
-    enum setting setting = scope == RULES_SERVICE ? SETTING_SERVICE_SESSIONS : SETTING_LISTENER_SESSIONS;
+    enum setting setting = cap_setting(scope);
     const struct settings *settings = &rules->scopes[scope].settings;
     return settings->set >> setting & 1 ? (uint32_t)settings->value[setting] : 0;
+}
+
+uint32_t rules_cap_line(const struct rules *rules, scope_id scope)
+{
+    return rules->scopes[scope].settings.line[cap_setting(scope)];
+}
+
+uint32_t rules_place_count(const struct rules *rules)
+{
+    return rules->listen_count + rules->name_count + 1;
+}
+
+void rules_place(const struct rules *rules, uint32_t number, struct session_facts *facts)
+{
+    facts->local = (struct addr){.family = ADDR_NONE};
+    facts->local_port = 0;
+    facts->daemon_name = 0;
+    if (number < rules->listen_count) {
+        const struct listen_key *listen = &rules->listens[number];
+        facts->local = listen->addr;
+        facts->local_port = listen->port;
+        if (listen->owner != RULES_NO_SCOPE)
+            facts->daemon_name = rules_name_hash(rules->scopes[listen->owner].daemon_name);
+    } else if (number - rules->listen_count < rules->name_count) {
+        facts->daemon_name = rules->names[number - rules->listen_count].hash;
+    }
 }
 
 struct prefix rules_client(const struct rules *rules, const struct addr *addr)
@@ -182,10 +219,15 @@ struct prefix rules_client(const struct rules *rules, const struct addr *addr)
     return (struct prefix){.addr = addr_cut(addr, bits), .bits = (uint8_t)bits};
 }
 
+const char *rules_scope_title(const struct rules *rules, scope_id scope)
+{
+    return rules->scopes[scope].title ? rules->scopes[scope].title : "";
+}
+
 const char *rules_scope_name(const struct rules *rules, scope_id scope, char out[SCOPE_NAME_SIZE])
 {
     const struct scope *s = &rules->scopes[scope];
-    const char *title = s->title ? s->title : "";
+    const char *title = rules_scope_title(rules, scope);
 
     switch (s->kind) {
     case SCOPE_SERVICE:

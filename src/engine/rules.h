@@ -91,6 +91,11 @@ struct rules_builder;
 
 /* Starts a rule set that has the service scope alone. NULL when memory is short. */
 struct rules_builder *rules_builder_new(void);
+
+/* What the builder is told from here on is said in that line of the configuration; 0, as before any call: nowhere, it
+ * is a default. For people (explain.h); beyond RULES_LINE_MAX it is as good as 0. */
+void rules_at_line(struct rules_builder *builder, unsigned line);
+#define RULES_LINE_MAX 8388607u
 /* Frees the builder and sets the caller's pointer to NULL; a NULL pointer is left alone. */
 void rules_builder_free(struct rules_builder **builder);
 
@@ -187,7 +192,8 @@ struct rules_needs {
     bool message;  /* that one has arrived, also to add the score's header */
     bool speech;   /* some event may be refused or delayed; if not, no answer of ours matters */
 };
-struct rules_needs rules_needs(const struct rules *rules);
+/* With `bans` administrators may ban clients and domains at any time (bans.h). */
+struct rules_needs rules_needs(const struct rules *rules, bool bans);
 
 /* Bytes that the rule set holds. */
 size_t rules_bytes(const struct rules *rules);

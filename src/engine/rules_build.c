@@ -58,6 +58,11 @@ void rules_builder_free(struct rules_builder **builder)
     *builder = NULL;
 }
 
+void rules_at_line(struct rules_builder *builder, unsigned line)
+{
+    builder->line = line <= RULES_LINE_MAX ? line : 0;
+}
+
 static bool parent_fits(const struct rules_builder *builder, enum scope_kind kind, scope_id parent)
 {
     if (kind == SCOPE_SERVICE)
@@ -111,6 +116,7 @@ void rules_set(struct rules_builder *builder, scope_id scope, enum setting setti
     settings->set |= 1u << setting;
     settings->value[setting] = value;
     settings->origin[setting] = scope;
+    settings->line[setting] = builder->line;
 }
 
 void rules_set_listen(struct rules_builder *builder, scope_id listen, const struct addr *addr, uint16_t port)
@@ -226,12 +232,14 @@ static void place_caps(struct rules *rules)
                 (service->value[SETTING_SERVICE_SESSIONS] == 0 || value < service->value[SETTING_SERVICE_SESSIONS])) {
                 service->set |= 1u << SETTING_SERVICE_SESSIONS;
                 service->value[SETTING_SERVICE_SESSIONS] = value;
+                service->line[SETTING_SERVICE_SESSIONS] = settings->line[SETTING_SERVICE_SESSIONS];
             }
         }
         if (!(settings->set >> SETTING_LISTENER_SESSIONS & 1) && service->set >> SETTING_LISTENER_SESSIONS & 1) {
             settings->set |= 1u << SETTING_LISTENER_SESSIONS;
             settings->value[SETTING_LISTENER_SESSIONS] = service->value[SETTING_LISTENER_SESSIONS];
             settings->origin[SETTING_LISTENER_SESSIONS] = i;
+            settings->line[SETTING_LISTENER_SESSIONS] = service->line[SETTING_LISTENER_SESSIONS];
         }
     }
 }
@@ -366,6 +374,7 @@ static bool add_layer(struct build *build, struct last_layer *last, scope_id pee
             settings->set |= 1u << i;
             settings->value[i] = own->value[i];
             settings->origin[i] = own->origin[i];
+            settings->line[i] = own->line[i];
         }
     }
     *layer = rules->layer_count - 1;

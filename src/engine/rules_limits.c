@@ -113,6 +113,7 @@ void rules_set_term(struct rules_builder *builder, limit_block_id id, enum limit
         return;
     block->set |= 1u << term;
     block->value[term] = value;
+    block->line[term] = builder->line;
 }
 
 void rules_set_reply(struct rules_builder *builder, limit_block_id id, const struct reply *reply)
@@ -137,7 +138,7 @@ static void add_entry(struct rules_builder *builder, struct key_list *list, cons
         return;
     list->entries = entries;
     struct key_entry *entry = &entries[list->count++];
-    *entry = (struct key_entry){.maxima = maxima ? *maxima : none};
+    *entry = (struct key_entry){.line = builder->line, .maxima = maxima ? *maxima : none};
     if (prefix)
         entry->prefix = *prefix;
     else if (!(entry->name = strdup(name)))
@@ -209,11 +210,12 @@ void rules_set_reputation(struct rules_builder *builder, int64_t half_life_ns)
 void rules_add_list_prefix(struct rules_builder *builder, enum rules_list list, const struct prefix *prefix)
 {
     struct builder_list *to = &builder->lists[list];
-    struct prefix *prefixes = builder_room(builder, to->prefixes, to->prefix_count, &to->prefix_room, sizeof *prefixes);
+    struct list_prefix *prefixes =
+        builder_room(builder, to->prefixes, to->prefix_count, &to->prefix_room, sizeof *prefixes);
     if (!prefixes)
         return;
     to->prefixes = prefixes;
-    prefixes[to->prefix_count++] = *prefix;
+    prefixes[to->prefix_count++] = (struct list_prefix){*prefix, builder->line};
 }
 
 void rules_add_list_sender(struct rules_builder *builder, enum rules_list list, const char *name)
@@ -229,6 +231,7 @@ void rules_add_list_user(struct rules_builder *builder, enum rules_list list, co
 void rules_add_list_authenticated(struct rules_builder *builder, enum rules_list list)
 {
     builder->lists[list].authenticated = true;
+    builder->lists[list].authenticated_line = builder->line;
 }
 
 void rules_set_deny(struct rules_builder *builder, enum limit_mode mode, uint32_t points)
@@ -269,22 +272,22 @@ static void keyset_free(struct keyset *set)
         return;
     lpm_free(&set->clients);
     nameset_free(&set->names);
-    free(set->maxima);
+    free(set->keys);
     free(set);
 }
 
 /* The last of several equal keys counts, so the values go backwards for the prefixes. */
-static struct keyset *keyset_build(const struct key_list *list)
+static struct keyset *keyset_build(const struct key_list *list, scope_id scope)
 {
     struct keyset *set = calloc(1, sizeof *set);
     struct lpm_entry *prefixes = reserve(list->count, sizeof *prefixes);
     struct nameset_entry *names = reserve(list->count, sizeof *names);
     size_t prefix_count = 0, name_count = 0;
-    bool ok = set && prefixes && names && (set->maxima = reserve(list->count, sizeof *set->maxima)) != NULL;
+    bool ok = set && prefixes && names && (set->keys = reserve(list->count, sizeof *set->keys)) != NULL;
 
     for (size_t i = 0; i < list->count && ok; i++) {
         const struct key_entry *entry = &list->entries[list->count - 1 - i];
-        set->maxima[i] = entry->maxima;
+        set->keys[i] = (struct keyed_maxima){entry->maxima, entry->line};
         for (unsigned term = TERM_MAX; term <= TERM_MAX_AUTHENTICATED; term++)
             if (entry->maxima.set >> term & 1 && entry->maxima.max[term] > set->largest)
                 set->largest = entry->maxima.max[term];
@@ -295,6 +298,7 @@ static struct keyset *keyset_build(const struct key_list *list)
     }
     if (ok) {
         set->count = (uint32_t)list->count;
+        set->scope = scope;
         ok = (set->clients = build_lpm(prefixes, prefix_count)) != NULL &&
              (set->names = nameset_build(names + list->count - name_count, name_count)) != NULL;
     }
@@ -309,8 +313,7 @@ static struct keyset *keyset_build(const struct key_list *list)
 
 static size_t keyset_bytes(const struct keyset *set)
 {
-    return set ? sizeof *set + lpm_bytes(set->clients) + nameset_bytes(set->names) + set->count * sizeof *set->maxima
-               : 0;
+    return set ? sizeof *set + lpm_bytes(set->clients) + nameset_bytes(set->names) + set->count * sizeof *set->keys : 0;
 }
 
 /* Whose counters: the same as long as the scope's name, the per and, of limits that are not built in, name and count
@@ -360,6 +363,8 @@ bool rules_place_blocks(struct rules *rules, const struct rules_builder *builder
             (struct limit_block){.scope = from->scope, .limit = from->limit, .set = from->set, .wider = RULES_NO_BLOCK};
         rules->own_blocks = ++rules->block_count;
         memcpy(to->value, from->value, sizeof to->value);
+        for (unsigned term = 0; term < LIMIT_TERMS; term++)
+            to->said[term] = (struct said){from->scope, from->line[term]};
         to->group = group_of(rules, to);
         if (from->reply) {
             to->reply = reply = malloc(sizeof *reply);
@@ -367,9 +372,9 @@ bool rules_place_blocks(struct rules *rules, const struct rules_builder *builder
                 return false;
             *reply = *from->reply;
         }
-        if (from->has_except && !(to->except = keyset_build(&from->except)))
+        if (from->has_except && !(to->except = keyset_build(&from->except, from->scope)))
             return false;
-        if (from->keys.count > 0 && !(to->keys = keyset_build(&from->keys)))
+        if (from->keys.count > 0 && !(to->keys = keyset_build(&from->keys, from->scope)))
             return false;
         if (!give_block(rules, &rules->scopes[to->scope].settings, (uint32_t)i))
             return false;
@@ -391,9 +396,12 @@ static bool add_merged(struct rules *rules, limit_block_id narrow, limit_block_i
     struct limit_block *merged = &rules->blocks[rules->block_count++];
     const struct limit_block *other = &rules->blocks[wide];
     *merged = rules->blocks[narrow];
-    for (unsigned term = 0; term < LIMIT_TERMS; term++)
-        if (!(merged->set >> term & 1))
-            merged->value[term] = other->value[term];
+    for (unsigned term = 0; term < LIMIT_TERMS; term++) {
+        if (merged->set >> term & 1)
+            continue;
+        merged->value[term] = other->value[term];
+        merged->said[term] = other->said[term];
+    }
     merged->set |= other->set;
     if (!merged->reply)
         merged->reply = other->reply;
@@ -448,7 +456,8 @@ static struct nameset *build_names(const struct key_list lists[RULES_LISTS])
     /* Of one name in both the last wins, and that is to be deny. */
     for (size_t i = RULES_LISTS; i-- > 0 && entries;)
         for (size_t j = 0; j < lists[i].count; j++)
-            entries[count++] = (struct nameset_entry){lists[i].entries[j].name, (uint32_t)i};
+            entries[count++] = (struct nameset_entry){lists[i].entries[j].name,
+                                                      list_value((enum rules_list)i, 0, lists[i].entries[j].line)};
     if (entries)
         set = nameset_build(entries, count);
     free(entries);
@@ -470,8 +479,12 @@ static bool build_lists(struct rules *rules, const struct rules_builder *builder
         senders[i] = builder->lists[i].senders;
         users[i] = builder->lists[i].users;
         lists->authenticated[i] = builder->lists[i].authenticated;
-        for (size_t j = 0; j < builder->lists[i].prefix_count; j++)
-            entries[count++] = (struct lpm_entry){builder->lists[i].prefixes[j], i};
+        lists->authenticated_line[i] = builder->lists[i].authenticated_line;
+        for (size_t j = 0; j < builder->lists[i].prefix_count; j++) {
+            const struct list_prefix *from = &builder->lists[i].prefixes[j];
+            entries[count++] =
+                (struct lpm_entry){from->prefix, list_value((enum rules_list)i, from->prefix.bits, from->line)};
+        }
     }
     if (entries)
         lists->clients = build_lpm(entries, count);
@@ -479,6 +492,25 @@ static bool build_lists(struct rules *rules, const struct rules_builder *builder
     lists->senders = build_names(senders);
     lists->users = build_names(users);
     return lists->clients && lists->senders && lists->users;
+}
+
+static int compare_groups(const void *left, const void *right)
+{
+    const struct group_block *a = left, *b = right;
+    if (a->group != b->group)
+        return a->group < b->group ? -1 : 1;
+    return a->block < b->block ? -1 : a->block > b->block;
+}
+
+static bool build_groups(struct rules *rules)
+{
+    rules->groups = reserve(rules->own_blocks, sizeof *rules->groups);
+    if (!rules->groups)
+        return false;
+    for (limit_block_id i = 0; i < rules->own_blocks; i++)
+        rules->groups[i] = (struct group_block){rules->blocks[i].group, i};
+    qsort(rules->groups, rules->own_blocks, sizeof *rules->groups, compare_groups);
+    return true;
 }
 
 bool rules_finish_limits(struct rules *rules, const struct rules_builder *builder)
@@ -491,7 +523,7 @@ bool rules_finish_limits(struct rules *rules, const struct rules_builder *builde
     const struct builder_list *deny = &builder->lists[LIST_DENY];
     rules->has_deny = deny->prefix_count > 0 || deny->senders.count > 0 || deny->users.count > 0 || deny->authenticated;
     note_events(rules);
-    return build_lists(rules, builder);
+    return build_groups(rules) && build_lists(rules, builder);
 }
 
 void rules_free_limits(struct rules *rules)
@@ -506,6 +538,7 @@ void rules_free_limits(struct rules *rules)
         keyset_free((struct keyset *)rules->blocks[i].keys);
     }
     free(rules->blocks);
+    free(rules->groups);
     lpm_free(&rules->lists.clients);
     nameset_free(&rules->lists.senders);
     nameset_free(&rules->lists.users);
@@ -513,8 +546,9 @@ void rules_free_limits(struct rules *rules)
 
 size_t rules_limits_bytes(const struct rules *rules)
 {
-    size_t bytes = rules->block_count * sizeof *rules->blocks + lpm_bytes(rules->lists.clients) +
-                   nameset_bytes(rules->lists.senders) + nameset_bytes(rules->lists.users);
+    size_t bytes = rules->block_count * sizeof *rules->blocks + rules->own_blocks * sizeof *rules->groups +
+                   lpm_bytes(rules->lists.clients) + nameset_bytes(rules->lists.senders) +
+                   nameset_bytes(rules->lists.users);
 
     for (uint32_t i = 0; i < rules->scope_count; i++)
         bytes += rules->scopes[i].settings.blocks ? rules->limit_count * sizeof(limit_block_id) : 0;

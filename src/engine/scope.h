@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "event.h"
+#include "chain.h"
 #include "lpm.h"
 #include "nameset.h"
 #include "rules.h"
@@ -21,6 +21,7 @@ struct settings {
     int64_t value[SETTING_COUNT];
     uint64_t limited;       /* bit n: limit n has a block here */
     limit_block_id *blocks; /* by limit, RULES_NO_BLOCK for none; NULL: no limit has one */
+    uint32_t line[SETTING_COUNT];
 };
 
 /* In a keyset a user's name begins with a blank, which no name in normal form has: an address that looks like a user's
@@ -33,13 +34,20 @@ static inline const char *user_key(const char *user, char out[USER_KEY_SIZE])
     return strncat(out, user, KEY_TEXT_SIZE - 1);
 }
 
+/* What one key says, and in which line. */
+struct keyed_maxima {
+    struct limit_maxima maxima;
+    uint32_t line;
+};
+
 /* Keys of a limit with maxima of their own. */
 struct keyset {
-    struct lpm *clients;   /* to an index of maxima */
+    struct lpm *clients;   /* to an index of keys */
     struct nameset *names; /* likewise */
-    struct limit_maxima *maxima;
+    struct keyed_maxima *keys;
     uint32_t count;
     uint32_t largest; /* of all maxima */
+    scope_id scope;   /* of its block */
 };
 
 /* One `limit NAME { }`; in a peer's layer, with what the wider peers of its parent say of the same limit. */
@@ -48,11 +56,18 @@ struct limit_block {
     limit_number limit;
     uint32_t set; /* bit n: term n is given */
     int64_t value[LIMIT_TERMS];
-    const struct reply *reply;   /* NULL: not given */
-    const struct keyset *except; /* NULL: not given */
-    const struct keyset *keys;   /* NULL: none */
-    limit_block_id wider;        /* of a layer: the block whose keys come after these; else RULES_NO_BLOCK */
-    uint64_t group;              /* of the records that count for it */
+    const struct reply *reply;     /* NULL: not given */
+    const struct keyset *except;   /* NULL: not given */
+    const struct keyset *keys;     /* NULL: none */
+    limit_block_id wider;          /* of a layer: the block whose keys come after these; else RULES_NO_BLOCK */
+    uint64_t group;                /* of the records that count for it */
+    struct said said[LIMIT_TERMS]; /* by whom each term that is given is */
+};
+
+/* A block by the group of its records. */
+struct group_block {
+    uint64_t group;
+    limit_block_id block;
 };
 
 struct limit_kind {
@@ -92,14 +107,36 @@ struct name_key {
     scope_id listener;
 };
 
-/* The deny and exempt lists; values are enum rules_list. */
+/* The deny and exempt lists. A value is the list that an entry is of, of a prefix its length, and its line: of equal
+ * entries the least counts, so that deny beats exempt. Never LPM_NONE or NAMESET_NONE, as no prefix is 255 long. */
 struct lists {
     struct lpm *clients;
     struct nameset *senders, *users;
     bool authenticated[RULES_LISTS]; /* the list has everybody with a user */
+    uint32_t authenticated_line[RULES_LISTS];
     enum limit_mode deny_mode;
     uint32_t deny_points;
 };
+
+static inline uint32_t list_value(enum rules_list list, unsigned bits, uint32_t line)
+{
+    return (uint32_t)list << 31 | (uint32_t)bits << 23 | line;
+}
+
+static inline enum rules_list list_of_value(uint32_t value)
+{
+    return (enum rules_list)(value >> 31);
+}
+
+static inline unsigned bits_of_value(uint32_t value)
+{
+    return value >> 23 & 0xff;
+}
+
+static inline uint32_t line_of_value(uint32_t value)
+{
+    return value & RULES_LINE_MAX;
+}
 
 struct rules {
     struct scope *scopes;
@@ -118,7 +155,8 @@ struct rules {
     uint64_t at_event[EVENT_KINDS]; /* the limits that have a block and to which the event may matter, as bits */
     struct limit_block *blocks;     /* first those of the builder, in its order, then those of layers */
     uint32_t block_count;
-    uint32_t own_blocks; /* how many were the builder's: they own what they point to */
+    uint32_t own_blocks;        /* how many were the builder's: they own what they point to */
+    struct group_block *groups; /* those, sorted by group and number */
     struct lists lists;
     bool has_deny; /* the deny list has an entry */
     bool monitor;

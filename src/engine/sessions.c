@@ -213,6 +213,7 @@ void session_end(struct engine *engine, struct session *session)
     if (engine->next)
         tally_release(engine->next, number);
     session_unpin(engine, session);
+    activity_leave(engine, session);
     --*(session->state == SESSION_IN ? &engine->in : &engine->pending);
     session->state = SESSION_FREE;
     session->generation++;

@@ -6,6 +6,8 @@
 
 #include "crossing.h"
 #include "engine.h"
+#include "key_texts.h"
+#include "operator_bans.h"
 #include "request.h"
 #include "table.h"
 #include "tally.h"
@@ -50,8 +52,10 @@ struct session {
     uint32_t errors; /* since the last message */
     uint32_t unknown_commands, recipients, messages, bounces, message_recipients;
     uint32_t pins[SESSION_PINS];    /* records, each plus one; 0: none */
+    uint32_t activity;              /* record of its client in struct activity, plus one; 0: none */
     uint8_t state;                  /* enum session_state */
     uint8_t hold;                   /* enum session_hold */
+    bool shown;                     /* as one of its client's open sessions: it has the record of activity pinned */
     bool over;                      /* some limit that is only monitored would have ended it */
     bool partly_heard;              /* whether it is in a transfer cannot be known: it is taken for one */
     bool transfer;                  /* between DATA and the end of the message */
@@ -72,6 +76,17 @@ struct limit_totals {
     uint64_t actions[ACTIONS];
     uint64_t bans;
 };
+
+/* The ban byte of a record: which of its limits began it, and how much that counts. */
+#define BAN_SLOT(ban) ((ban)&0x0f)
+#define BAN_RANK(ban) ((ban) >> 4)
+#define BAN(rank, slot) ((uint8_t)((rank) << 4 | (1 + (slot))))
+enum { RANK_MONITOR, RANK_SCORE, RANK_BLOCK };
+
+/* So many different lengths of bans are told apart. */
+#define BAN_LENGTHS 255
+
+struct activity;
 
 struct engine {
     uint64_t seed[2];
@@ -95,6 +110,13 @@ struct engine {
     int64_t now;                    /* the latest time seen */
     int64_t idle_slack_ns;
     struct limit_totals totals[LIMIT_END]; /* by enum limit_id */
+    uint64_t events[EVENT_KINDS], exempted;
+    struct activity *activity; /* NULL: nobody looks */
+    struct operator_bans *operator_bans;
+    struct key_texts *key_texts;
+    uint32_t ban_lengths[BAN_LENGTHS]; /* ticks; what a record's ban_length counts from */
+    uint8_t ban_length_count;
+    uint16_t networks_epoch; /* the latest, of records.c; never 0 */
 };
 
 /* Which limits on sessions, and others, are judged. */
@@ -149,6 +171,7 @@ struct judging {
     uint32_t client_key[4];
     enum reputation reputation;
     bool client_blamed; /* the refusal is by a limit of the client's own */
+    bool monitored;     /* some limit would have refused it */
 };
 
 /* What a client's history is worth. */
@@ -209,10 +232,35 @@ bool judge_score(struct judging *judging);
  * judge_commit() counts what was admitted for session `number`. */
 void verdict_begin(struct verdict *verdict);
 void judge_begin(struct judging *judging);
+const char *domain_of(const char *address); /* NULL: it has none */
 bool judge_lists(struct judging *judging, bool *spared);
 bool judge_limits(struct judging *judging);
 void judge_commit(struct judging *judging);
 int64_t judge_error_delay(const struct judging *judging, bool was_error);
+
+/* judge.c. Also for those who only ask. The client's key and reputation. Whom a limit counts of the event: his name,
+ * NULL when there is none; as his maximum is looked up; the group and key of his records, false when there is nobody to
+ * count. */
+void judge_know_client(struct judging *judging);
+const char *name_of(const struct judging *judging, enum limit_per per);
+struct terms_subject subject_of(const struct judging *judging, enum limit_per per);
+bool counted_key(const struct judging *judging, const struct terms *terms, uint64_t *group, uint32_t key[4]);
+
+/* The key of the network that the client comes from, among those of a name in that epoch; a window that counts it once
+ * as long as it is in the count of the name, of the shape in `taking`, brought to now. */
+void network_key(const struct judging *judging, const struct terms *terms, const uint32_t name[4], uint16_t epoch,
+                 uint32_t key[4]);
+struct window network_sight(const struct judging *judging, const struct taking *taking);
+
+/* True while the record, which may be NULL, is banned by that limit, as far as the limit's mode can see. */
+bool banned_by(const struct record *record, const struct terms *terms, uint64_t tick);
+/* bans.c. What the lists say, and the ban of an administrator that keeps out all the same; NULL: there is none. */
+enum list_answer engine_list_client(const struct engine *engine, const struct addr *client, int64_t now,
+                                    const struct operator_ban **ban);
+enum list_answer engine_list_names(const struct engine *engine, const char *sender, const char *user, int64_t now,
+                                   const struct operator_ban **ban);
+/* What stands in a record for a ban of so many ticks. */
+uint8_t ban_length_number(struct engine *engine, uint32_t ticks);
 
 /* A finding about the whole session: a cap, a list, idleness. A refusal also becomes the verdict. `max` may be 0. */
 void judge_found(struct judging *judging, enum limit_id limit, enum action action, scope_id scope, uint32_t count,
@@ -237,6 +285,17 @@ void client_history(struct engine *engine, const struct rules *rules, const stru
 /* Tells the records of networks from those of the names that come from them. */
 #define NETWORK_GROUP UINT64_C(0x5aa5c33c0ff0)
 
+/* activity.c. What people see of clients and domains; every call is without effect where `activity` is NULL. What
+ * became of a connection, that of the session if it has one, and whether it is one that was not counted before; of an
+ * event; a session that is open no longer. */
+struct activity *activity_new(const uint64_t seed[2]);
+void activity_free(struct activity **activity);
+size_t activity_bytes(void);
+void activity_connect(struct judging *judging, struct session *session, bool counts);
+void activity_event(struct judging *judging);
+void activity_leave(struct engine *engine, struct session *session);
+void activity_sweep(struct engine *engine, uint32_t records);
+
 /* records.c. The key of an address; of a name under the engine's seed; never all 0. */
 void key_of_addr(const struct addr *addr, uint32_t key[4]);
 void key_of_name(const struct engine *engine, const char *name, uint32_t key[4]);
@@ -245,6 +304,9 @@ void key_of_name(const struct engine *engine, const char *name, uint32_t key[4])
  * The latter may evict any record that no session holds. */
 struct record *record_find(const struct engine *engine, uint64_t group, const uint32_t key[4]);
 uint32_t record_obtain(struct engine *engine, uint64_t group, const uint32_t key[4], uint64_t tick);
+
+/* The epoch of a name whose networks are counted; NULL: it has no record. */
+uint16_t networks_epoch(const struct engine *engine, const struct record *name);
 
 /* Everything of the record as it is at `tick`. */
 void record_touch(struct record *record, uint64_t tick);
@@ -258,6 +320,11 @@ static inline uint32_t session_number(const struct engine *engine, const struct 
 static inline struct watched_connection connection_of(const struct connect_event *event)
 {
     return (struct watched_connection){event->client, event->local, event->client_port, event->local_port, 0};
+}
+
+static inline int64_t ticks_to_ns(uint64_t ticks)
+{
+    return (int64_t)(ticks << TICK_BITS);
 }
 
 static inline uint32_t event_times(const struct event *event)

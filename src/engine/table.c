@@ -14,11 +14,12 @@
 
 struct table {
     uint64_t seed[2];
-    uint32_t room, used;
-    uint32_t fresh;    /* records from here on were never used, and their memory never touched */
-    uint32_t free;     /* list of records that were: index plus one, 0: none */
-    uint32_t hand;     /* the next record to look at for eviction */
-    uint32_t sweeping; /* the next record to sweep */
+    uint32_t room, used, banned;
+    uint32_t fresh;      /* records from here on were never used, and their memory never touched */
+    uint32_t free;       /* list of records that were: index plus one, 0: none */
+    uint32_t hand;       /* the next record to look at for eviction */
+    uint32_t sweeping;   /* the next record to sweep */
+    uint32_t look, pass; /* at most, to find one to evict */
     uint64_t evicted, untracked;
     uint32_t *buckets; /* first record, plus one; 0: empty */
     struct record *records;
@@ -38,6 +39,8 @@ struct table *table_new(uint32_t room, const uint64_t seed[2])
     *table = (struct table){
         .seed = {seed[0], seed[1]},
         .room = room,
+        .look = TABLE_LOOK,
+        .pass = TABLE_PASS,
         .buckets = calloc(room, sizeof *table->buckets),
         .records = calloc(room, sizeof *table->records),
     };
@@ -54,6 +57,12 @@ void table_free(struct table **table)
     free((*table)->records);
     free(*table);
     *table = NULL;
+}
+
+void table_set_look(struct table *table, uint32_t look, uint32_t pass)
+{
+    table->look = look;
+    table->pass = pass;
 }
 
 static uint32_t *find_bucket(const struct table *table, uint64_t group, const uint32_t key[4])
@@ -119,6 +128,34 @@ const struct record *table_record_const(const struct table *table, uint32_t inde
     return &table->records[index];
 }
 
+uint32_t table_extent(const struct table *table)
+{
+    return table->fresh;
+}
+
+const struct record *table_at(const struct table *table, uint32_t index)
+{
+    const struct record *record = table_record_const(table, index);
+    return record->pins != FREE ? record : NULL;
+}
+
+void table_ban(struct table *table, uint32_t index, uint8_t ban, uint8_t length, uint32_t until)
+{
+    struct record *record = table_record(table, index);
+    assert(ban != 0);
+    table->banned += record->ban == 0;
+    record->ban = ban;
+    record->ban_length = length;
+    record->ban_until = until;
+}
+
+void table_unban(struct table *table, uint32_t index)
+{
+    struct record *record = table_record(table, index);
+    table->banned -= record->ban != 0;
+    record->ban = 0;
+}
+
 bool table_banned(const struct record *record, uint64_t now)
 {
     uint32_t left = record->ban_until - (uint32_t)now;
@@ -139,9 +176,9 @@ static bool may_go(const struct record *record, uint64_t now)
 /* Makes room for one more in a table that is full. False when it found nothing to evict. */
 static bool evict(struct table *table, uint64_t now, table_dead *dead, void *context)
 {
-    uint32_t oldest = TABLE_NONE, looked = 0, most = table->room < TABLE_PASS ? table->room : TABLE_PASS;
+    uint32_t oldest = TABLE_NONE, looked = 0, most = table->room < table->pass ? table->room : table->pass;
 
-    for (uint32_t passed = 0; passed < most && looked < TABLE_LOOK; passed++) {
+    for (uint32_t passed = 0; passed < most && looked < table->look; passed++) {
         uint32_t index = table->hand;
         struct record *record = &table->records[index];
         table->hand = index + 1 < table->room ? index + 1 : 0;
@@ -217,7 +254,7 @@ size_t table_sweep(struct table *table, uint64_t now, uint32_t count, table_dead
         struct record *record = &table->records[index];
         table->sweeping = index + 1;
         if (!table_banned(record, now))
-            record->ban = 0;
+            table_unban(table, index);
         if (may_go(record, now) && dead(context, record, now)) {
             table_remove(table, index);
             freed++;
@@ -230,6 +267,7 @@ void table_remove(struct table *table, uint32_t index)
 {
     struct record *record = table_record(table, index);
     assert(record->pins == 0);
+    table_unban(table, index);
     uint32_t *link = find_bucket(table, group_of(record), record->key);
     while (*link != index + 1)
         link = &table->records[*link - 1].next;
@@ -242,6 +280,5 @@ void table_remove(struct table *table, uint32_t index)
 
 struct table_totals table_totals(const struct table *table)
 {
-    return (struct table_totals){
-        .used = table->used, .room = table->room, .evicted = table->evicted, .untracked = table->untracked};
+    return (struct table_totals){table->used, table->room, table->banned, table->evicted, table->untracked};
 }

@@ -29,7 +29,7 @@
 /* Ages up to this, 2.13 years, are told; a last touch that seems older is one in the future, by up to 52 days. */
 #define TABLE_AGE_MAX (UINT32_MAX - (UINT32_C(1) << 28))
 
-/* Key, group, next and pins are the table's to write, all else is the caller's. */
+/* Key, group, next, pins and what concerns the ban are the table's to write, all else is the caller's. */
 #define RECORD_WINDOWS 4
 struct record {
     uint32_t key[4];    /* an address, 128 bits left aligned, or a 128-bit keyed hash of a name */
@@ -38,11 +38,11 @@ struct record {
     uint32_t ban_until; /* low 32 bits of a tick, less than 2^31 ticks (1.14 years) ahead; meaningful when ban != 0 */
     uint32_t pins;      /* open sessions that hold it; UINT32_MAX: the record is free, which only the table sees */
     int16_t reputation; /* reputation.h */
-    uint16_t reputation_step;
-    uint32_t group_low; /* 48 bits that say whose counters these are */
+    uint16_t reputation_step; /* reputation.h; of a name whose networks are counted: its epoch (records.c) */
+    uint32_t group_low;       /* 48 bits that say whose counters these are */
     uint16_t group_high;
-    uint8_t ban; /* 0: not banned; else whatever the engine says */
-    uint8_t unused;
+    uint8_t ban;        /* 0: not banned; else whatever the engine says */
+    uint8_t ban_length; /* likewise */
     struct window windows[RECORD_WINDOWS];
 };
 _Static_assert(sizeof(struct record) == 92 && _Alignof(struct record) == 4, "96 bytes with the record's bucket");
@@ -55,6 +55,9 @@ typedef bool table_dead(void *context, struct record *record, uint64_t now);
 
 /* A table for `room` records, 1 to TABLE_ROOM_MAX, keyed by the seed. NULL when memory is short. */
 struct table *table_new(uint32_t room, const uint64_t seed[2]);
+/* From here on so many are looked at, and passed over, to find one to evict (1 or more), instead of TABLE_LOOK and
+ * TABLE_PASS: where it matters less which goes than how long that takes. */
+void table_set_look(struct table *table, uint32_t look, uint32_t pass);
 /* Frees it and sets the caller's pointer to NULL; a NULL pointer is left alone. */
 void table_free(struct table **table);
 
@@ -99,11 +102,20 @@ uint64_t table_age(const struct record *record, uint64_t now);
  * Bans that are over are set to 0. Returns how many it freed. It has a hand of its own, which goes round too. */
 size_t table_sweep(struct table *table, uint64_t now, uint32_t count, table_dead *dead, void *context);
 
+/* Bans a record: `ban` is not 0. Lifts a ban, if there is one, be it over or not. */
+void table_ban(struct table *table, uint32_t index, uint8_t ban, uint8_t length, uint32_t until);
+void table_unban(struct table *table, uint32_t index);
+
+/* Records from here on have never been used. The record at an index below that; NULL when it is free. */
+uint32_t table_extent(const struct table *table);
+const struct record *table_at(const struct table *table, uint32_t index);
+
 /* Forgets a record, which must not be pinned. It may be banned. */
 void table_remove(struct table *table, uint32_t index);
 
 struct table_totals {
     uint32_t used, room; /* records */
+    uint32_t banned;     /* of these, also those whose ban is over and was not swept yet */
     uint64_t evicted;    /* records that were not dead, since table_new() */
     uint64_t untracked;  /* times that table_obtain() found no room, since table_new() */
 };

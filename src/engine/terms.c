@@ -61,8 +61,8 @@ bool rules_terms(const struct rules *rules, const uint32_t *levels, unsigned lev
     return out->mode != MODE_OFF;
 }
 
-/* The maxima of the set that fit the subject; NULL when none do. */
-static const struct limit_maxima *keyset_find(const struct keyset *set, const struct terms_subject *subject)
+/* What the set says of the subject; NULL when nothing. */
+static const struct keyed_maxima *keyset_find(const struct keyset *set, const struct terms_subject *subject)
 {
     uint32_t found = NAMESET_NONE;
 
@@ -77,28 +77,45 @@ static const struct limit_maxima *keyset_find(const struct keyset *set, const st
     }
     if (found == NAMESET_NONE && subject->name && subject->name[0])
         found = nameset_address(set->names, subject->name);
-    return found == NAMESET_NONE ? NULL : &set->maxima[found];
+    return found == NAMESET_NONE ? NULL : &set->keys[found];
 }
 
-static const struct limit_maxima *find_key(const struct rules *rules, const struct terms *terms,
-                                           const struct terms_subject *subject)
+static const struct keyed_maxima *find_key(const struct rules *rules, const struct terms *terms,
+                                           const struct terms_subject *subject, scope_id *scope)
 {
     for (unsigned i = 0; i < terms->block_count; i++) {
         for (const struct limit_block *block = terms->blocks[i]; block;
              block = block->wider != RULES_NO_BLOCK ? &rules->blocks[block->wider] : NULL) {
-            const struct limit_maxima *found = block->keys ? keyset_find(block->keys, subject) : NULL;
-            if (found)
+            const struct keyed_maxima *found = block->keys ? keyset_find(block->keys, subject) : NULL;
+            if (found) {
+                *scope = block->keys->scope;
                 return found;
+            }
         }
     }
     return NULL;
 }
 
-uint32_t terms_max(const struct rules *rules, const struct terms *terms, const struct terms_subject *subject)
+struct said terms_said(const struct terms *terms, enum limit_term term)
 {
-    if (terms->except && keyset_find(terms->except, subject))
+    for (unsigned i = 0; i < terms->block_count; i++)
+        if (terms->blocks[i]->set >> term & 1)
+            return terms->blocks[i]->said[term];
+    return (struct said){RULES_SERVICE, 0};
+}
+
+uint32_t terms_max_said(const struct rules *rules, const struct terms *terms, const struct terms_subject *subject,
+                        struct max_said *said)
+{
+    const struct keyed_maxima *except = terms->except ? keyset_find(terms->except, subject) : NULL;
+
+    *said = (struct max_said){.source = MAX_OF_LIMIT, .term = TERM_MAX};
+    if (except) {
+        *said = (struct max_said){MAX_OF_EXCEPT, TERM_MAX, {terms->except->scope, except->line}};
         return 0;
-    const struct limit_maxima *key = find_key(rules, terms, subject);
+    }
+    scope_id scope = RULES_SERVICE;
+    const struct keyed_maxima *key = find_key(rules, terms, subject, &scope);
     const struct {
         enum limit_term term;
         bool applies;
@@ -109,13 +126,25 @@ uint32_t terms_max(const struct rules *rules, const struct terms *terms, const s
         {TERM_MAX, true},
     };
     /* What a key says comes before all that the limit says of everybody. */
-    for (size_t i = 0; i < sizeof choices / sizeof *choices && key; i++)
-        if (choices[i].applies && key->set >> choices[i].term & 1)
-            return key->max[choices[i].term];
-    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
-        if (choices[i].applies && terms->value[choices[i].term] != TERM_UNSET)
-            return (uint32_t)terms->value[choices[i].term];
+    for (size_t i = 0; i < sizeof choices / sizeof *choices && key; i++) {
+        if (!choices[i].applies || !(key->maxima.set >> choices[i].term & 1))
+            continue;
+        *said = (struct max_said){MAX_OF_KEY, choices[i].term, {scope, key->line}};
+        return key->maxima.max[choices[i].term];
+    }
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
+        if (!choices[i].applies || terms->value[choices[i].term] == TERM_UNSET)
+            continue;
+        said->term = choices[i].term;
+        return (uint32_t)terms->value[choices[i].term];
+    }
     return 0;
+}
+
+uint32_t terms_max(const struct rules *rules, const struct terms *terms, const struct terms_subject *subject)
+{
+    struct max_said said;
+    return terms_max_said(rules, terms, subject, &said);
 }
 
 unsigned rules_session_limits(const struct rules *rules)
@@ -138,33 +167,93 @@ const char *rules_limit_name(const struct rules *rules, limit_number limit)
     return rules->limits[limit].name;
 }
 
-static enum list_answer answer_of(uint32_t list)
+bool rules_block_terms(const struct rules *rules, limit_block_id block, struct terms *out)
 {
-    return list == LIST_DENY ? LISTED_DENY : list == LIST_EXEMPT ? LISTED_EXEMPT : LISTED_NOWHERE;
+    uint32_t levels[CHAIN_MAX];
+    unsigned count = 0;
+
+    for (scope_id scope = rules->blocks[block].scope; scope != RULES_NO_SCOPE; scope = rules->scopes[scope].parent)
+        levels[count++] = scope;
+    return rules_terms(rules, levels, count, rules->blocks[block].limit, out);
 }
 
-enum list_answer rules_list_client(const struct rules *rules, const struct addr *client)
+const struct group_block *rules_group(const struct rules *rules, uint64_t group, size_t *count)
 {
-    return answer_of(lpm_lookup(rules->lists.clients, client));
-}
+    size_t first = 0, end = rules->own_blocks;
 
-enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user)
-{
-    const struct lists *lists = &rules->lists;
-    enum list_answer by_user = LISTED_NOWHERE, by_sender = LISTED_NOWHERE;
-
-    if (user && user[0]) {
-        by_user = answer_of(nameset_exact(lists->users, user));
-        if (by_user == LISTED_NOWHERE && lists->authenticated[LIST_DENY])
-            by_user = LISTED_DENY;
-        else if (by_user == LISTED_NOWHERE && lists->authenticated[LIST_EXEMPT])
-            by_user = LISTED_EXEMPT;
+    while (first < end) {
+        size_t middle = first + (end - first) / 2;
+        if (rules->groups[middle].group < group)
+            first = middle + 1;
+        else
+            end = middle;
     }
-    if (sender && sender[0])
-        by_sender = answer_of(nameset_address(lists->senders, sender));
-    if (by_user == LISTED_DENY || by_sender == LISTED_DENY)
-        return LISTED_DENY;
-    return by_user != LISTED_NOWHERE ? by_user : by_sender;
+    for (*count = 0; first + *count < rules->own_blocks && rules->groups[first + *count].group == group;)
+        ++*count;
+    return &rules->groups[first];
+}
+
+static enum list_answer answer_of(uint32_t value)
+{
+    if (value == LPM_NONE) /* and NAMESET_NONE */
+        return LISTED_NOWHERE;
+    return list_of_value(value) == LIST_DENY ? LISTED_DENY : LISTED_EXEMPT;
+}
+
+struct listed rules_listed_client(const struct rules *rules, const struct addr *client)
+{
+    uint32_t value = lpm_lookup(rules->lists.clients, client);
+    return (struct listed){answer_of(value), line_of_value(value), bits_of_value(value), NULL};
+}
+
+enum list_answer rules_list_client(const struct rules *rules, const struct addr *client, unsigned *bits)
+{
+    const struct listed listed = rules_listed_client(rules, client);
+    if (listed.answer != LISTED_NOWHERE)
+        *bits = listed.bits;
+    return listed.answer;
+}
+
+static struct listed list_user(const struct lists *lists, const char *user)
+{
+    uint32_t value = user && user[0] ? nameset_exact(lists->users, user) : NAMESET_NONE;
+    struct listed listed = {answer_of(value), line_of_value(value), 0, user};
+
+    for (unsigned list = 0; list < RULES_LISTS && listed.answer == LISTED_NOWHERE && user && user[0]; list++)
+        if (lists->authenticated[list])
+            listed = (struct listed){list == LIST_DENY ? LISTED_DENY : LISTED_EXEMPT, lists->authenticated_line[list],
+                                     0, NULL};
+    return listed;
+}
+
+static struct listed list_sender(const struct lists *lists, const char *sender)
+{
+    const char *entry = NULL;
+    uint32_t value = sender && sender[0] ? nameset_match(lists->senders, sender, &entry) : NAMESET_NONE;
+
+    return (struct listed){answer_of(value), line_of_value(value), 0, entry};
+}
+
+static struct listed list_names(const struct rules *rules, const char *user, const struct listed *by_sender)
+{
+    const struct listed by_user = list_user(&rules->lists, user);
+
+    if (by_user.answer == LISTED_DENY || (by_user.answer == LISTED_EXEMPT && by_sender->answer != LISTED_DENY))
+        return by_user;
+    return *by_sender;
+}
+
+struct listed rules_listed_names(const struct rules *rules, const char *sender, const char *user)
+{
+    const struct listed by_sender = list_sender(&rules->lists, sender);
+    return list_names(rules, user, &by_sender);
+}
+
+enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user, const char **spared)
+{
+    const struct listed by_sender = list_sender(&rules->lists, sender);
+    *spared = by_sender.answer == LISTED_EXEMPT ? by_sender.name : NULL;
+    return list_names(rules, user, &by_sender).answer;
 }
 
 enum limit_mode rules_deny_mode(const struct rules *rules)
@@ -229,7 +318,7 @@ static void add_needs(const struct rules *rules, const struct limit_block *block
     needs->speech = needs->speech || mode == MODE_BLOCK || (mode == MODE_SCORE && score_refuses);
 }
 
-struct rules_needs rules_needs(const struct rules *rules)
+struct rules_needs rules_needs(const struct rules *rules, bool bans)
 {
     const struct lists *lists = &rules->lists;
     struct rules_needs needs = {.helo = false};
@@ -241,11 +330,11 @@ struct rules_needs rules_needs(const struct rules *rules)
 
     for (uint32_t i = 0; i < rules->block_count; i++)
         add_needs(rules, &rules->blocks[i], score_refuses, &needs);
-    needs.mail = needs.mail || names;
+    needs.mail = needs.mail || names || bans;
     needs.message = needs.message || (denies && lists->deny_mode == MODE_SCORE);
     if (rules->half_life_ns > 0) /* every error counts in the client's history */
         needs.rcpt = needs.rejected = needs.unknown = needs.message = true;
-    needs.speech = needs.speech || idle || setting_anywhere(rules, SETTING_LISTENER_SESSIONS) ||
+    needs.speech = needs.speech || bans || idle || setting_anywhere(rules, SETTING_LISTENER_SESSIONS) ||
                    setting_anywhere(rules, SETTING_SERVICE_SESSIONS) ||
                    (denies && (lists->deny_mode == MODE_BLOCK || (lists->deny_mode == MODE_SCORE && score_refuses)));
     needs.speech = needs.speech && !rules->monitor;

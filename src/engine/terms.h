@@ -28,6 +28,13 @@ struct terms {
     unsigned block_count;
 };
 
+/* What the block says for sessions that have no narrower one: with it the scopes around its own. False when the limit
+ * is off there. */
+bool rules_block_terms(const struct rules *rules, uint32_t block, struct terms *out);
+
+/* The blocks whose limits keep their counts in the records of that group, and how many there are. */
+const struct group_block *rules_group(const struct rules *rules, uint64_t group, size_t *count);
+
 /* The limits with a block somewhere that have something to look at when this event comes, as bits (1 << number). */
 uint64_t rules_limits_at(const struct rules *rules, enum event_kind event);
 
@@ -47,6 +54,19 @@ struct terms_subject {
 /* How many there may be for that key; 0: any number. */
 uint32_t terms_max(const struct rules *rules, const struct terms *terms, const struct terms_subject *subject);
 
+/* The same, and who says so: the limit, a key of it, or its exceptions. */
+enum max_source { MAX_OF_LIMIT, MAX_OF_KEY, MAX_OF_EXCEPT };
+struct max_said {
+    enum max_source source;
+    enum limit_term term; /* MAX_OF_LIMIT, MAX_OF_KEY: which of the maxima it is */
+    struct said said;     /* MAX_OF_KEY, MAX_OF_EXCEPT; of the limit's own terms_said() tells */
+};
+uint32_t terms_max_said(const struct rules *rules, const struct terms *terms, const struct terms_subject *subject,
+                        struct max_said *said);
+
+/* Where a term of the limit is said. */
+struct said terms_said(const struct terms *terms, enum limit_term term);
+
 /* The limits on sessions: how many, and the place of one among them (-1: it counts something else). */
 unsigned rules_session_limits(const struct rules *rules);
 int rules_session_index(const struct rules *rules, limit_number limit);
@@ -57,9 +77,21 @@ const char *rules_limit_name(const struct rules *rules, limit_number limit);
 
 /* What the lists say of a client, a sender, a user. */
 enum list_answer { LISTED_NOWHERE, LISTED_DENY, LISTED_EXEMPT };
-enum list_answer rules_list_client(const struct rules *rules, const struct addr *client);
-/* By the user first and the sender then; deny by either beats exempt by the other. NULL and "": there is none. */
-enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user);
+/* *bits is the length of the prefix that says so, which is left alone for LISTED_NOWHERE. */
+enum list_answer rules_list_client(const struct rules *rules, const struct addr *client, unsigned *bits);
+/* By the user first and the sender then; deny by either beats exempt by the other. NULL and "": there is none. *spared
+ * becomes the part of `sender` by which the sender is exempt, NULL when it is not. */
+enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user, const char **spared);
+
+/* The same, with the entry that answers. */
+struct listed {
+    enum list_answer answer;
+    uint32_t line;
+    unsigned bits;    /* of rules_listed_client(): the length of the entry */
+    const char *name; /* of rules_listed_names(): the entry, a part of what was asked; NULL: whoever authenticates */
+};
+struct listed rules_listed_client(const struct rules *rules, const struct addr *client);
+struct listed rules_listed_names(const struct rules *rules, const char *sender, const char *user);
 enum limit_mode rules_deny_mode(const struct rules *rules);
 uint32_t rules_deny_points(const struct rules *rules);
 

@@ -32,7 +32,8 @@ trap 'exit 143' TERM
 ${CLANG:-clang} -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -pthread \
     -D_XOPEN_SOURCE=700 -D_DEFAULT_SOURCE -I"$source/src" -I"$source" $(pkg-config --cflags libidn2 libpsl) \
     -o "$work/target" "$source/tests/fuzz/fuzz_attributes.c" \
-    "$source/policy/attributes.c" "$source/policy/policy_door.c" "$source"/src/mail/*.c "$source"/src/engine/*.c \
+    "$source/policy/attributes.c" "$source/policy/policy_door.c" "$source/src/doors/latency.c" \
+    "$source"/src/mail/*.c "$source"/src/engine/*.c \
     $(pkg-config --libs libidn2 libpsl)
 
 tried=0

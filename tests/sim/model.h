@@ -3,7 +3,8 @@
  * every event that a limit has counted, and a plain description of the rules, and counts everything anew whenever it is
  * asked. It shares nothing with the engine but the types of event.h and the catalogue of limits.h.
  *
- * model_rules.c says where a session stands and what a limit means there, model_history.c what was counted,
+ * model_bans.c says whom administrators have banned and what bans there are,
+ * model_rules.c where a session stands and what a limit means there, model_history.c what was counted,
  * model_judge.c what becomes of an event, with model_limits.c for the limits and model_findings.c for what is said,
  * model_requests.c what becomes of a request, model_crossing.c what the log is told, model.c the rest.
  */
@@ -12,6 +13,7 @@
 
 #include "plain.h"
 
+#include "engine/bans.h"
 #include "engine/request.h"
 
 #define MODEL_SESSIONS 90 /* the most that are open at once */
@@ -103,9 +105,17 @@ struct model_history {
 struct model_ban {
     int scope, kind;
     struct model_key key;
-    uint64_t until; /* tick; 0: there is none */
-    int rank;       /* of its limit's mode: monitor, score, block */
+    uint64_t since, until; /* ticks; until 0: there is none */
+    int rank;              /* of its limit's mode: monitor, score, block */
 };
+
+/* A block of clients or a domain that an administrator has banned. */
+struct model_operator_ban {
+    struct plain_block block; /* family 0: it is a domain */
+    char name[64];
+    int64_t since, until; /* not in force: until is over, or 0 */
+};
+#define MODEL_OPERATOR_BANS 200
 
 struct model_reputation {
     struct model_key key;
@@ -154,6 +164,8 @@ struct model {
     uint32_t history_count, history_room;
     struct model_ban *bans;
     uint32_t ban_count, ban_room;
+    struct model_operator_ban operator_bans[MODEL_OPERATOR_BANS];
+    uint32_t operator_ban_count;
     struct model_reputation *reputations;
     uint32_t reputation_count, reputation_room;
     struct model_crossing crossings[MODEL_CROSSINGS];
@@ -225,8 +237,17 @@ struct model_subject {
 int64_t model_max(const struct model_terms *terms, const struct model_subject *subject);
 
 enum model_listed { LISTED_NOT, LISTED_TO_DENY, LISTED_TO_SPARE };
-enum model_listed model_list_client(const struct plain_rules *rules, const struct plain_addr *client);
-enum model_listed model_list_names(const struct plain_rules *rules, const char *sender, const char *user);
+/* *bits becomes the length of the prefix that says so. */
+enum model_listed model_list_client(const struct plain_rules *rules, const struct plain_addr *client, int *bits);
+/* *spared becomes the part of the sender by which it is exempt, NULL for none. */
+enum model_listed model_list_names(const struct plain_rules *rules, const char *sender, const char *user,
+                                   const char **spared);
+
+/* Whether the address lies in the block; the domain that a name is in first, and those above it (NULL after the last).
+ */
+bool model_holds(const struct plain_block *block, const struct plain_addr *addr);
+const char *model_first_domain(const char *name);
+const char *model_next_domain(const char *domain);
 
 bool model_same_addr(const struct plain_addr *a, const struct plain_addr *b);
 bool model_same_key(const struct model_key *a, const struct model_key *b);
@@ -246,6 +267,26 @@ struct model_ban *model_ban_of(struct model *model, const struct model_terms *te
 
 enum model_reputed model_reputed(struct model *model, const struct plain_addr *client);
 void model_repute(struct model *model, const struct plain_addr *client, int points);
+
+/* What has been counted for that key is forgotten. */
+void model_forget(struct model_history *history);
+
+/* ---- model_bans.c ---- */
+
+/* True when the target was banned already. There are fewer than MODEL_OPERATOR_BANS in force. */
+bool model_ban(struct model *model, const struct model_operator_ban *ban, int64_t length, int64_t now);
+/* The ban with the longest block that holds the client; of the longest domain of the sender. NULL: there is none. */
+const struct model_operator_ban *model_banned_client(const struct model *model, const struct plain_addr *client);
+const struct model_operator_ban *model_banned_sender(const struct model *model, const char *sender);
+
+/* The bans that must be listed, in any order. */
+size_t model_bans(struct model *model, int64_t now, struct ban_view *out, size_t room);
+/* Those of limits that are in force, be the limits known any more or not. */
+size_t model_limit_bans(const struct model *model);
+
+/* As engine_unban(); NULL for target: whoever it is. Returns how many are lifted. */
+size_t model_unban(struct model *model, const struct model_operator_ban *target, const char *limit, int64_t since,
+                   int64_t now);
 
 /* ---- model_judge.c ---- */
 

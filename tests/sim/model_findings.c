@@ -102,6 +102,7 @@ void judgement_find_whole(struct judgement *judgement, enum limit_id limit, enum
                                      {"421", "4.4.5", "Service unavailable, concurrency limit reached."}},
         [LIMIT_SESSION_TABLE] = {"session_table_size", {"", "", ""}},
         [LIMIT_DENY] = {"deny", {"421", "4.7.1", "Service unavailable, access denied."}},
+        [LIMIT_BAN] = {"ban", {"421", "4.7.1", "Service unavailable, access denied."}},
         [LIMIT_IDLE_TIME] = {"idle_time", {"421", "4.4.2", "Service unavailable, idle for too long."}},
         [LIMIT_SCORE] = {"score", {"421", "4.7.1", "Service unavailable, refused by policy."}},
     };

@@ -72,6 +72,11 @@ static void forget(struct model_history *history, const struct shape *shape, uin
     history->count = kept;
 }
 
+void model_forget(struct model_history *history)
+{
+    history->count = 0;
+}
+
 uint32_t model_counted(struct model *model, const struct model_terms *terms, const struct model_key *key)
 {
     struct model_history *history = history_of(model, terms, key);

@@ -6,20 +6,55 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A ban of an administrator is in force. False when it refuses. */
+static bool judge_ban(struct judgement *judgement, const struct model_operator_ban *ban)
+{
+    static const struct reply denied = {"421", "4.7.1", "Service unavailable, access denied."};
+    const struct model *model = judgement->model;
+    const enum action action = model->rules.monitor ? ACTION_MONITOR : ACTION_REFUSE;
+
+    if (model->rules.monitor && judgement->session->over)
+        return true;
+    if (model->rules.monitor)
+        judgement->session->over = judgement->over_now = true;
+    struct finding *finding = judgement_find(judgement, LIMIT_BAN, "ban", action, 0);
+    if (ban->block.addr.family == 0)
+        snprintf(finding->key, sizeof finding->key, "%s", ban->name);
+    else
+        finding->client = judgement_prefix(&ban->block.addr, ban->block.bits, ban->block.bits);
+    finding->banned = true;
+    finding->ban_left_ns = ban->until - model->now;
+    judgement_cross(judgement, finding, ban->block.addr.family != 0);
+    if (action == ACTION_REFUSE)
+        judgement_refuse(judgement, &denied, finding, judgement->session->chain.delay);
+    return action == ACTION_MONITOR;
+}
+
 /* False when they refuse. */
 static bool judge_lists(struct judgement *judgement, bool *spared)
 {
     const struct model *model = judgement->model;
     const struct event *event = judgement->event;
     struct model_session *session = judgement->session;
+    const bool connect = event->kind == EVENT_CONNECT;
+    const char *sender = text_or_empty(event->sender), *spared_by = NULL;
+    int bits = -1;
     const enum model_listed listed =
-        event->kind == EVENT_CONNECT
-            ? model_list_client(&model->rules, &session->facts.client)
-            : model_list_names(&model->rules, text_or_empty(event->sender), text_or_empty(event->user));
+        connect ? model_list_client(&model->rules, &session->facts.client, &bits)
+                : model_list_names(&model->rules, sender, text_or_empty(event->user), &spared_by);
+    const struct model_operator_ban *ban =
+        connect ? model_banned_client(model, &session->facts.client) : model_banned_sender(model, sender);
     const bool monitor =
         model->rules.deny_mode == MODE_MONITOR || (model->rules.monitor && model->rules.deny_mode == MODE_BLOCK);
 
-    *spared = listed == LISTED_TO_SPARE;
+    /* Whatever is exempt more specifically stays so. */
+    if (ban && connect && listed == LISTED_TO_SPARE && bits > (int)ban->block.bits)
+        ban = NULL;
+    if (ban && spared_by && strlen(spared_by) > strlen(ban->name))
+        ban = NULL;
+    *spared = listed == LISTED_TO_SPARE && !ban;
+    if (ban)
+        return judge_ban(judgement, ban);
     if (listed != LISTED_TO_DENY)
         return true;
     if (!monitor && model->rules.deny_mode == MODE_BLOCK) {

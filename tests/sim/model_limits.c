@@ -187,6 +187,7 @@ static bool begin_ban(struct judgement *judgement, const struct model_terms *ter
     if (ban->until > now && (ban->rank > rank || (ban->rank == rank && until <= ban->until)))
         return false;
     ban->kind = terms->kind;
+    ban->since = now;
     ban->until = until;
     ban->rank = rank;
     if (rank > 0) {

@@ -13,7 +13,7 @@ static unsigned bit_of(const struct plain_addr *addr, unsigned bit)
     return addr->bytes[bit / 8] >> (7 - bit % 8) & 1;
 }
 
-static bool holds(const struct plain_block *block, const struct plain_addr *addr)
+bool model_holds(const struct plain_block *block, const struct plain_addr *addr)
 {
     if (block->addr.family != addr->family)
         return false;
@@ -75,7 +75,7 @@ static int match_peer(const struct plain_scope *peer, const struct plain_addr *c
 {
     int longest = -1;
     for (int i = 0; i < peer->block_count; i++)
-        if ((int)peer->blocks[i].bits > longest && holds(&peer->blocks[i], client))
+        if ((int)peer->blocks[i].bits > longest && model_holds(&peer->blocks[i], client))
             longest = (int)peer->blocks[i].bits;
     return longest;
 }
@@ -283,13 +283,13 @@ static const struct plain_entry *find_name(const struct plain_entry *entries, in
 }
 
 /* The domain of an address, or the name itself, and then one parent after the other; NULL after the last. */
-static const char *first_domain(const char *name)
+const char *model_first_domain(const char *name)
 {
     const char *at = strrchr(name, '@');
     return at ? at + 1 : name;
 }
 
-static const char *next_domain(const char *domain)
+const char *model_next_domain(const char *domain)
 {
     const char *dot = strchr(domain, '.');
     return dot ? dot + 1 : NULL;
@@ -297,7 +297,7 @@ static const char *next_domain(const char *domain)
 
 static const struct plain_entry *find_domain(const struct plain_entry *entries, int count, const char *name)
 {
-    for (const char *domain = first_domain(name); domain; domain = next_domain(domain)) {
+    for (const char *domain = model_first_domain(name); domain; domain = model_next_domain(domain)) {
         const struct plain_entry *found = find_name(entries, count, domain);
         if (found)
             return found;
@@ -311,7 +311,7 @@ static const struct plain_entry *find_prefix(const struct plain_entry *entries, 
 {
     const struct plain_entry *longest = NULL;
     for (int i = 0; i < count; i++)
-        if (!entries[i].name && holds(&entries[i].block, client) &&
+        if (!entries[i].name && model_holds(&entries[i].block, client) &&
             (!longest || entries[i].block.bits >= longest->block.bits))
             longest = &entries[i];
     return longest;
@@ -374,7 +374,7 @@ int64_t model_max(const struct model_terms *terms, const struct model_subject *s
 
 /* ---- lists ---- */
 
-enum model_listed model_list_client(const struct plain_rules *rules, const struct plain_addr *client)
+enum model_listed model_list_client(const struct plain_rules *rules, const struct plain_addr *client, int *bits)
 {
     enum model_listed listed = LISTED_NOT;
     int longest = -1;
@@ -385,13 +385,14 @@ enum model_listed model_list_client(const struct plain_rules *rules, const struc
             continue;
         for (int i = 0; i < entries->block_count; i++) {
             const struct plain_block *block = &entries->blocks[i];
-            if (!holds(block, client) || (int)block->bits < longest)
+            if (!model_holds(block, client) || (int)block->bits < longest)
                 continue;
             if ((int)block->bits > longest || list == LIST_DENY)
                 listed = list == LIST_DENY ? LISTED_TO_DENY : LISTED_TO_SPARE;
             longest = (int)block->bits;
         }
     }
+    *bits = longest;
     return listed;
 }
 
@@ -403,7 +404,8 @@ static bool has_text(const char *const *texts, int count, const char *text)
     return false;
 }
 
-enum model_listed model_list_names(const struct plain_rules *rules, const char *sender, const char *user)
+enum model_listed model_list_names(const struct plain_rules *rules, const char *sender, const char *user,
+                                   const char **spared)
 {
     const bool off = rules->deny_mode == MODE_OFF;
     const struct plain_list none = {.block_count = 0};
@@ -417,11 +419,13 @@ enum model_listed model_list_names(const struct plain_rules *rules, const char *
                   : exempt->authenticated                             ? LISTED_TO_SPARE
                                                                       : LISTED_NOT;
     }
+    *spared = NULL;
     for (const char *name = sender; name[0] && by_sender == LISTED_NOT;) {
         by_sender = has_text(deny->senders, deny->sender_count, name)       ? LISTED_TO_DENY
                     : has_text(exempt->senders, exempt->sender_count, name) ? LISTED_TO_SPARE
                                                                             : LISTED_NOT;
-        name = name == sender && strchr(name, '@') ? first_domain(name) : next_domain(name);
+        *spared = by_sender == LISTED_TO_SPARE ? name : NULL;
+        name = name == sender && strchr(name, '@') ? model_first_domain(name) : model_next_domain(name);
         if (!name)
             break;
     }

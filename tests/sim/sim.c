@@ -59,7 +59,8 @@ struct engine *make_engine(const struct plain_rules *rules, uint32_t sessions, u
                                          .table_records = keys,
                                          .seed = {prng_next(&sim.prng), prng_next(&sim.prng)},
                                          .idle_slack_ns = idle_slack,
-                                         .connections = true};
+                                         .connections = true,
+                                         .activity = true};
     struct rules *built = plain_build(rules);
 
     if (!built)
@@ -418,14 +419,19 @@ static void step(void)
         event_clock();
     else if (what < 967)
         sweep(below(3) * ENGINE_BATCH);
-    else if (what < 972 || sim.reload != RELOAD_NONE)
+    else if (what < 972 || (what < 976 && sim.reload != RELOAD_NONE))
         event_reload();
+    else if (what < 980)
+        event_ban();
+    else if (what < 986)
+        event_unban();
     else
         event_talk();
     check_totals();
     if (++sim.step % DUMP_EVERY == 0) {
         check_counters();
         check_limits();
+        check_bans();
     }
 }
 

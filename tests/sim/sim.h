@@ -1,7 +1,7 @@
 /*
- * sim.h: the run. sim.c makes things happen, sim_requests.c those of which a door asks, sim_check.c compares engine and
- * model, sim_twin.c compares an engine that refuses with one that only monitors, sim_narrow.c fills tables that are too
- * small.
+ * sim.h: the run. sim.c makes things happen, sim_requests.c those of which a door asks, sim_bans.c what an
+ * administrator does, sim_check.c compares engine and model, sim_twin.c compares an engine that refuses with one that
+ * only monitors, sim_narrow.c fills tables that are too small.
  */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
@@ -23,6 +23,7 @@ struct stats {
     uint64_t delayed, other_replies, keys, crossings, headers, candidates, told_idle, heard;
     uint64_t reloads, reloads_in_pieces, over, unfollowed, jumps, worlds, sweeps;
     uint64_t requests, watched_ends, all_ports;
+    uint64_t bans_listed, bans_changed, bans_lifted, limit_bans_lifted;
     uint64_t twin_refusals, twin_worlds, narrow_worlds, untracked, evicted, not_full;
 };
 
@@ -66,6 +67,14 @@ void event_watch(void);
 void check_lapse(void);
 /* None of the connections lives. */
 void end_watched(void);
+
+/* ---- sim_bans.c ---- */
+
+void event_ban(void);
+struct ban_target random_ban_target(bool any_name);
+void event_unban(void);
+/* The list of all bans. */
+void check_bans(void);
 
 /* ---- sim_check.c ---- */
 

@@ -232,7 +232,7 @@ void check_counters(void)
 
 void check_limits(void)
 {
-    static const char *const others[] = {"service_sessions",   "listener_sessions", "deny", "idle_time", "score",
+    static const char *const others[] = {"service_sessions",   "listener_sessions", "deny", "idle_time", "score", "ban",
                                          "session_table_size", "table_size"};
     enum { OTHERS = sizeof others / sizeof *others };
     struct limit_view views[OTHERS + LIMITS_MAX];
@@ -315,6 +315,12 @@ void check_coverage(void)
         {"denied", stats->actions[LIMIT_DENY][ACTION_REFUSE]},
         {"denial monitored", stats->actions[LIMIT_DENY][ACTION_MONITOR]},
         {"denial scored", stats->actions[LIMIT_DENY][ACTION_SCORE]},
+        {"refused by an administrator's ban", stats->actions[LIMIT_BAN][ACTION_REFUSE]},
+        {"administrators' bans monitored", stats->actions[LIMIT_BAN][ACTION_MONITOR]},
+        {"bans listed", stats->bans_listed},
+        {"bans changed", stats->bans_changed},
+        {"bans lifted", stats->bans_lifted},
+        {"bans of limits lifted", stats->limit_bans_lifted},
         {"idle", stats->actions[LIMIT_IDLE_TIME][ACTION_REFUSE]},
         {"idleness monitored", stats->actions[LIMIT_IDLE_TIME][ACTION_MONITOR]},
         {"refused by score", stats->actions[LIMIT_SCORE][ACTION_REFUSE]},

@@ -161,6 +161,23 @@ static void check_counts(void)
     expect("keys of a twin", b.keys, a.keys);
 }
 
+/* A monitored ban is lifted like a real one. */
+static void twin_unban(void)
+{
+    const struct ban_target target = random_ban_target(true);
+    const struct unban unban = {.target = below(2) ? &target : NULL};
+    struct engine *const both[] = {twins.block, twins.monitor};
+    size_t lifted[2] = {0};
+
+    for (int i = 0; i < 2; i++) {
+        uint64_t next = 0;
+        do
+            lifted[i] += engine_unban(both[i], &unban, twins.now, &next);
+        while (next != 0);
+    }
+    expect("bans of a twin that are lifted", lifted[1], lifted[0]);
+}
+
 void twin_world(void)
 {
     plain_random_frames(&sim.prng, &twins.rules);
@@ -181,6 +198,12 @@ void twin_world(void)
             make_rules(below(2));
             reload(twins.block, false);
             reload(twins.monitor, true);
+        } else if (what < 355) {
+            const struct ban_target target = random_ban_target(false);
+            engine_ban(twins.block, &target, 10 * SECOND, twins.now);
+            engine_ban(twins.monitor, &target, 10 * SECOND, twins.now);
+        } else if (what < 358) {
+            twin_unban();
         } else {
             twin_talk(&twins.sessions[below(twins.count)]);
         }

@@ -160,9 +160,13 @@ static inline void tell(const struct verdict *verdict, const struct addr *client
     told_client = *client;
 }
 
+static int64_t clock_time = 4711, clock_step; /* how much later it is the next time */
+
 static inline int64_t clock_now(void)
 {
-    return 4711;
+    int64_t now = clock_time;
+    clock_time += clock_step;
+    return now;
 }
 
 /* ---- the MTA ---- */
@@ -175,6 +179,8 @@ static inline void setup(void)
 {
     calls[0] = '\0';
     told = 0;
+    clock_time = 4711;
+    clock_step = 0;
     allocations = failing = 0;
     next_id = 1;
     next_verdict = (struct verdict){.kind = VERDICT_CONTINUE};

@@ -83,7 +83,8 @@ static inline void start_with(uint32_t sessions, uint32_t keys)
                                          .table_records = keys,
                                          .seed = {5, 6},
                                          .idle_slack_ns = idle_slack,
-                                         .connections = true};
+                                         .connections = true,
+                                         .activity = true};
     struct rules *rules = build_rules();
     engine_free(&engine);
     engine = engine_new(&params, &rules);

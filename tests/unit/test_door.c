@@ -322,12 +322,37 @@ START_TEST(any_order)
 }
 END_TEST
 
+START_TEST(how_long_each_event_took)
+{
+    static struct latency latency;
+    struct door_params timed = door;
+    struct door_connect connect = {.client = {.family = ADDR_NONE}};
+
+    timed.latency = &latency;
+    clock_step = 3000;
+    addr_parse("192.0.2.1", &connect.client);
+    door_connect(&timed, &session, &connect);
+    ck_assert_uint_eq(atomic_load(&latency.sum_ns), 3000);
+    ck_assert_int_eq(event_now, 4711);
+    door_helo(&timed, &session, "client.test.example");
+    ck_assert_uint_eq(atomic_load(&latency.sum_ns), 6000);
+    ck_assert_uint_eq(atomic_load(&latency.buckets[2]), 2);
+    will_refuse_with("421", 29 * INT64_C(1000000000)); /* the delay is the client's */
+    door_mail(&timed, &session, "<sender@client.test.example>", NULL);
+    ck_assert_uint_eq(atomic_load(&latency.sum_ns), 9000);
+    door_data(&timed, &session);  /* the engine is not asked again, */
+    door_close(&timed, &session); /* nor does it decide anything here */
+    ck_assert_uint_eq(atomic_load(&latency.sum_ns), 9000);
+}
+END_TEST
+
 static Suite *test_suite(void)
 {
     Suite *suite = suite_create("door");
     TCase *tests = test_case(suite, "verdicts");
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, let_in);
+    tcase_add_test(tests, how_long_each_event_took);
     tcase_add_loop_test(tests, told_at_the_first_command, 0, SAYINGS);
     tcase_add_test(tests, told_at_connect);
     tcase_add_test(tests, left_before_it_was_told);

@@ -238,10 +238,19 @@ static void list_prefix(enum rules_list list, const char *text)
     rules_add_list_prefix(builder, list, &prefix);
 }
 
+static unsigned listed_bits; /* of the prefix that the last listed() was by */
+
 static enum list_answer listed(const char *client)
 {
     const struct addr addr = addr_of(client);
-    return rules_list_client(rules, &addr);
+    return rules_list_client(rules, &addr, &listed_bits);
+}
+
+static const char *spared; /* what the sender of the last list_names() is exempt by */
+
+static enum list_answer list_names(const char *sender, const char *user)
+{
+    return rules_list_names(rules, sender, user, &spared);
 }
 
 START_TEST(the_longest_prefix_wins_and_deny_on_a_tie)
@@ -258,9 +267,13 @@ START_TEST(the_longest_prefix_wins_and_deny_on_a_tie)
     list_prefix(LIST_EXEMPT, "2001:db8::/32");
     build();
     ck_assert_int_eq(listed("10.0.0.1"), LISTED_DENY);
+    ck_assert_uint_eq(listed_bits, 8);
     ck_assert_int_eq(listed("10.1.0.1"), LISTED_EXEMPT);
+    ck_assert_uint_eq(listed_bits, 16);
     ck_assert_int_eq(listed("10.1.1.2"), LISTED_DENY);
+    ck_assert_uint_eq(listed_bits, 24);
     ck_assert_int_eq(listed("10.1.1.1"), LISTED_EXEMPT);
+    ck_assert_uint_eq(listed_bits, 32);
     ck_assert_int_eq(listed("192.0.2.1"), LISTED_DENY);
     ck_assert_int_eq(listed("192.0.2.2"), LISTED_DENY);
     ck_assert_int_eq(listed("2001:db8::1"), LISTED_EXEMPT);
@@ -283,24 +296,28 @@ START_TEST(senders_and_users_on_the_lists)
     static const struct {
         const char *sender, *user;
         enum list_answer answer;
+        const char *spared;
     } cases[] = {
-        {"a@bad.example", NULL, LISTED_DENY},
-        {"a@x.bad.example", NULL, LISTED_DENY},
-        {"a@good.bad.example", NULL, LISTED_EXEMPT},
-        {"friend@bad.example", "", LISTED_EXEMPT},
-        {"a@both.example", NULL, LISTED_DENY},
-        {"a@other.example", NULL, LISTED_NOWHERE},
-        {"a@notbad.example", NULL, LISTED_NOWHERE},
-        {"", NULL, LISTED_NOWHERE},
-        {NULL, NULL, LISTED_NOWHERE},
-        {NULL, "joe", LISTED_EXEMPT},
-        {"a@bad.example", "joe", LISTED_DENY}, /* deny by either beats exempt by the other */
-        {"friend@bad.example", "mallory", LISTED_DENY},
-        {"a@other.example", "joe", LISTED_EXEMPT},
-        {"", "ann", LISTED_NOWHERE},
+        {"a@bad.example", NULL, LISTED_DENY, NULL},
+        {"a@x.bad.example", NULL, LISTED_DENY, NULL},
+        {"a@good.bad.example", NULL, LISTED_EXEMPT, "good.bad.example"},
+        {"a@of.good.bad.example", NULL, LISTED_EXEMPT, "good.bad.example"},
+        {"friend@bad.example", "", LISTED_EXEMPT, "friend@bad.example"},
+        {"a@both.example", NULL, LISTED_DENY, NULL},
+        {"a@other.example", NULL, LISTED_NOWHERE, NULL},
+        {"a@notbad.example", NULL, LISTED_NOWHERE, NULL},
+        {"", NULL, LISTED_NOWHERE, NULL},
+        {NULL, NULL, LISTED_NOWHERE, NULL},
+        {NULL, "joe", LISTED_EXEMPT, NULL},
+        {"a@bad.example", "joe", LISTED_DENY, NULL}, /* deny by either beats exempt by the other */
+        {"friend@bad.example", "mallory", LISTED_DENY, "friend@bad.example"},
+        {"a@other.example", "joe", LISTED_EXEMPT, NULL},
+        {"", "ann", LISTED_NOWHERE, NULL},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        ck_assert_msg(rules_list_names(rules, cases[i].sender, cases[i].user) == cases[i].answer, "case %zu", i);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ck_assert_msg(list_names(cases[i].sender, cases[i].user) == cases[i].answer, "case %zu", i);
+        ck_assert_pstr_eq(spared, cases[i].spared);
+    }
 }
 END_TEST
 
@@ -309,15 +326,15 @@ START_TEST(everybody_with_a_user)
     rules_add_list_authenticated(builder, LIST_EXEMPT);
     rules_add_list_user(builder, LIST_DENY, "mallory");
     build();
-    ck_assert_int_eq(rules_list_names(rules, "", "joe"), LISTED_EXEMPT);
-    ck_assert_int_eq(rules_list_names(rules, "", "mallory"), LISTED_DENY);
-    ck_assert_int_eq(rules_list_names(rules, "", ""), LISTED_NOWHERE);
-    ck_assert_int_eq(rules_list_names(rules, "a@b.example", NULL), LISTED_NOWHERE);
+    ck_assert_int_eq(list_names("", "joe"), LISTED_EXEMPT);
+    ck_assert_int_eq(list_names("", "mallory"), LISTED_DENY);
+    ck_assert_int_eq(list_names("", ""), LISTED_NOWHERE);
+    ck_assert_int_eq(list_names("a@b.example", NULL), LISTED_NOWHERE);
     rules_add_list_authenticated(builder, LIST_DENY);
     rules_add_list_user(builder, LIST_EXEMPT, "boss");
     build();
-    ck_assert_int_eq(rules_list_names(rules, "", "joe"), LISTED_DENY);
-    ck_assert_int_eq(rules_list_names(rules, "", "boss"), LISTED_EXEMPT); /* the more specific */
+    ck_assert_int_eq(list_names("", "joe"), LISTED_DENY);
+    ck_assert_int_eq(list_names("", "boss"), LISTED_EXEMPT); /* the more specific */
 }
 END_TEST
 
@@ -332,7 +349,7 @@ START_TEST(a_deny_list_that_is_off_is_none)
     rules_set_deny(builder, MODE_OFF, 0);
     build();
     ck_assert_int_eq(listed("10.0.0.1"), LISTED_EXEMPT);
-    ck_assert_int_eq(rules_list_names(rules, "x@a.example", "joe"), LISTED_NOWHERE);
+    ck_assert_int_eq(list_names("x@a.example", "joe"), LISTED_NOWHERE);
     rules_set_deny(builder, MODE_SCORE, 7);
     build();
     ck_assert_int_eq(rules_deny_mode(rules), MODE_SCORE);

@@ -22,13 +22,13 @@ static void teardown(void)
 }
 
 /* One letter for each: helo, mail, rcpt, data, unknown, rejected ('j'), message ('e'), speech. */
-static const char *needs(void)
+static const char *needs_with(bool bans)
 {
     static char text[9];
     struct rules_error error;
     struct rules *rules = rules_build(builder, &error);
     ck_assert_ptr_nonnull(rules);
-    const struct rules_needs needs = rules_needs(rules);
+    const struct rules_needs needs = rules_needs(rules, bans);
     const bool all[] = {needs.helo,    needs.mail,     needs.rcpt,    needs.data,
                         needs.unknown, needs.rejected, needs.message, needs.speech};
     size_t used = 0;
@@ -40,10 +40,23 @@ static const char *needs(void)
     return text;
 }
 
+static const char *needs(void)
+{
+    return needs_with(false);
+}
+
 static void add_limit(scope_id scope, limit_number limit, enum limit_mode mode)
 {
     rules_set_term(builder, rules_add_limit_block(builder, scope, limit), TERM_MODE, mode);
 }
+
+START_TEST(bans_of_administrators_need_mail_and_speech)
+{
+    ck_assert_str_eq(needs_with(true), "hmus");
+    rules_set_monitor(builder, true);
+    ck_assert_str_eq(needs_with(true), "m"); /* they are reported */
+}
+END_TEST
 
 START_TEST(nothing_needs_nothing)
 {
@@ -215,6 +228,7 @@ static Suite *test_suite(void)
     TCase *tests = test_case(suite, "needs");
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, nothing_needs_nothing);
+    tcase_add_test(tests, bans_of_administrators_need_mail_and_speech);
     tcase_add_test(tests, caps_alone);
     tcase_add_loop_test(tests, each_limit_that_blocks, 0, LIMITS_BUILTIN);
     tcase_add_loop_test(tests, each_limit_that_only_watches, 0, LIMITS_BUILTIN);

@@ -67,12 +67,17 @@ static void tell(const struct verdict *verdict, const struct addr *client)
     told_client = *client;
 }
 
+static int64_t clock_time, clock_step; /* how much later it is the next time */
+
 static int64_t clock_now(void)
 {
-    return 4711;
+    int64_t now = clock_time;
+    clock_time += clock_step;
+    return now;
 }
 
-static const struct door_params door = {.lock = &lock, .now = clock_now, .tell = tell};
+static struct latency latency;
+static const struct door_params door = {.lock = &lock, .now = clock_now, .tell = tell, .latency = &latency};
 
 /* ---- Postfix ---- */
 
@@ -83,6 +88,8 @@ static void setup(void)
 {
     times_asked = 0;
     told[0] = '\0';
+    clock_time = 4711;
+    clock_step = 0;
     memset(&next_answer, 0, sizeof next_answer);
     memset(&answer, 0xee, sizeof answer);
 }
@@ -566,6 +573,18 @@ START_TEST(delays)
 }
 END_TEST
 
+START_TEST(how_long_it_took)
+{
+    clock_step = 3000;
+    atomic_store(&latency.sum_ns, 0);
+    ask_well("RCPT", "");
+    ck_assert_int_eq(asked_at, 4711);
+    ck_assert_uint_eq(atomic_load(&latency.sum_ns), 3000);
+    ck_assert_ptr_nonnull(ask("RCPT", "client_port=x\n")); /* no question to the engine */
+    ck_assert_uint_eq(atomic_load(&latency.sum_ns), 3000);
+}
+END_TEST
+
 static Suite *test_suite(void)
 {
     Suite *suite = suite_create("policy_door");
@@ -595,5 +614,6 @@ static Suite *test_suite(void)
     tcase_add_test(answers, scores);
     tcase_add_test(answers, the_longest_answers);
     tcase_add_test(answers, delays);
+    tcase_add_test(answers, how_long_it_took);
     return suite;
 }

@@ -118,7 +118,9 @@ START_TEST(new_records_are_empty)
         record->reputation = -1;
         record->reputation_step = 1;
         record->ban_until = 1;
-        record->ban = way == 0;
+        record->ban_length = 1;
+        if (way == 0)
+            table_ban(table, 1, 1, 1, 1);
         memset(record->windows, way < 2 ? 0xff : 0, sizeof record->windows);
         if (way == 0)
             table_remove(table, 1);
@@ -153,8 +155,7 @@ START_TEST(neither_pinned_nor_banned_records_go)
             table_pin(table, i);
             table_pin(table, i);
         } else {
-            record->ban = 1;
-            record->ban_until = 200;
+            table_ban(table, i, 1, 0, 200);
         }
     }
     for (uint32_t i = 0; i < 10; i++)
@@ -287,9 +288,7 @@ START_TEST(a_rotating_stream_of_keys)
     uint64_t now = BEFORE_WRAP;
     for (uint32_t i = 0; i < 20; i++) {
         table_pin(table, obtain(table, 0, i, now));
-        struct record *banned = table_record(table, obtain(table, 1, i, now));
-        banned->ban = 1;
-        banned->ban_until = (uint32_t)(now + 1000000);
+        table_ban(table, obtain(table, 1, i, now), 1, 0, (uint32_t)(now + 1000000));
     }
     for (uint32_t i = 0; i < 100000; i++) {
         uint32_t index = obtain_alive(table, 2, i, ++now);
@@ -321,8 +320,8 @@ START_TEST(a_sweep_frees_the_dead_and_goes_round)
     for (uint32_t i = 0; i < ROOM; i++) {
         struct record *record = table_record(table, i);
         record->ALIVE = i % 2;
-        record->ban = i % 10 >= 6; /* 6 and 7: over; 8 and 9: in force */
-        record->ban_until = i % 10 >= 8 ? 11 : 10;
+        if (i % 10 >= 6) /* 6 and 7: over; 8 and 9: in force */
+            table_ban(table, i, 1, 0, i % 10 >= 8 ? 11 : 10);
         if (i % 10 == 4 || i % 10 == 7)
             table_pin(table, i);
     }
@@ -339,6 +338,7 @@ START_TEST(a_sweep_frees_the_dead_and_goes_round)
             ck_assert_uint_eq(table_record(table, i)->ban, i % 10 >= 8);
     }
     ck_assert_uint_eq(table_totals(table).used, 70);
+    ck_assert_uint_eq(table_totals(table).banned, 20);
     ck_assert_uint_eq(table_totals(table).evicted, 0);
 
     /* It stands at 25 again. */
@@ -365,6 +365,7 @@ struct naive {
     uint32_t pins;
     bool alive;
     uint64_t last, ban_until; /* full ticks; ban_until 0: not banned */
+    uint8_t ban;
 };
 
 static uint32_t naive_find(const struct naive *list, uint32_t key)
@@ -463,8 +464,11 @@ START_TEST(random_operations)
         case 6:
             if (at != TABLE_NONE && (phase == 2 || prng_below(&prng, 8) == 0)) {
                 list[at].ban_until = now + 1 + prng_below(&prng, 8000);
-                table_record(table, at)->ban = (uint8_t)(1 + prng_below(&prng, 255));
-                table_record(table, at)->ban_until = (uint32_t)list[at].ban_until;
+                list[at].ban = (uint8_t)(1 + prng_below(&prng, 255));
+                table_ban(table, at, list[at].ban, (uint8_t)prng_below(&prng, 256), (uint32_t)list[at].ban_until);
+            } else if (at != TABLE_NONE && prng_below(&prng, 8) == 0) {
+                list[at].ban_until = list[at].ban = 0;
+                table_unban(table, at);
             } else if (at != TABLE_NONE && list[at].pins == 0 && prng_below(&prng, 8) == 0) {
                 table_remove(table, at);
                 list[at].used = false;
@@ -478,6 +482,8 @@ START_TEST(random_operations)
                 for (uint32_t i = 0; i < count && i < fresh; i++) {
                     sweeping = sweeping < fresh ? sweeping : 0;
                     struct naive *record = &list[sweeping++];
+                    if (record->used && record->ban_until <= now)
+                        record->ban = 0;
                     if (naive_may_go(record, now) && !record->alive) {
                         record->used = false;
                         freed++;
@@ -492,15 +498,24 @@ START_TEST(random_operations)
         ck_assert_msg(totals.used == used && totals.evicted == evicted && totals.untracked == untracked,
                       "run %u, step %u: totals", (unsigned)run, step);
     }
+    uint32_t banned = 0;
+    ck_assert_uint_eq(table_extent(table), fresh);
     for (uint32_t i = 0; i < NAIVE_ROOM; i++) {
-        if (!list[i].used)
+        if (!list[i].used) {
+            if (i < fresh)
+                ck_assert_ptr_null(table_at(table, i));
             continue;
+        }
         const struct record *record = table_record_const(table, i);
         ck_assert_uint_eq(record->pins, list[i].pins);
         ck_assert_uint_eq(record->last, (uint32_t)list[i].last);
         ck_assert_uint_eq(record->ALIVE, list[i].alive);
         ck_assert_uint_eq(table_banned(record, now), list[i].ban_until > now);
+        ck_assert_uint_eq(record->ban, list[i].ban);
+        ck_assert_ptr_eq(table_at(table, i), record);
+        banned += list[i].ban != 0;
     }
+    ck_assert_uint_eq(table_totals(table).banned, banned);
     ck_assert_uint_gt(evicted, 0);
     ck_assert_uint_gt(untracked, 0);
     table_free(&table);

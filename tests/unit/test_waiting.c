@@ -141,6 +141,24 @@ START_TEST(more_places_later)
 }
 END_TEST
 
+START_TEST(how_many_wait)
+{
+    struct waiting_totals totals = waiting_totals(room);
+    ck_assert_uint_eq(totals.taken, 0);
+    ck_assert_uint_eq(totals.places, 3);
+    ck_assert_int_eq(waiting_enter(room, HOUR), HOUR);
+    ck_assert_int_eq(waiting_enter(room, HOUR), HOUR);
+    ck_assert_uint_eq(waiting_totals(room).taken, 2);
+    waiting_set(room, 1, HOUR); /* fewer than wait already */
+    totals = waiting_totals(room);
+    ck_assert_uint_eq(totals.taken, 2);
+    ck_assert_uint_eq(totals.places, 1);
+    waiting_leave(room);
+    waiting_leave(room);
+    ck_assert_uint_eq(waiting_totals(room).taken, 0);
+}
+END_TEST
+
 START_TEST(closing_wakes_everybody_and_lets_nobody_in)
 {
     pthread_t threads[CALLERS];
@@ -167,6 +185,7 @@ static Suite *test_suite(void)
     tcase_add_test(tests, a_place_is_given_back);
     tcase_add_test(tests, no_bound_on_places);
     tcase_add_test(tests, more_places_later);
+    tcase_add_test(tests, how_many_wait);
     tcase_add_test(tests, closing_wakes_everybody_and_lets_nobody_in);
     return suite;
 }

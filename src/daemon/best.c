@@ -1,0 +1,35 @@
+/*
+ * best.c: the first few of many.
+ */
+#include "daemon/best.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool best_init(struct best *best, size_t wanted, size_t size, int (*compare)(const void *, const void *))
+{
+    *best = (struct best){.items = calloc(2 * wanted, size), .size = size, .wanted = wanted, .compare = compare};
+    return best->items != NULL;
+}
+
+void best_free(struct best *best)
+{
+    free(best->items);
+    best->items = NULL;
+}
+
+void best_sort(struct best *best)
+{
+    qsort(best->items, best->count, best->size, best->compare);
+    if (best->count <= best->wanted)
+        return;
+    best->left_out += best->count - best->wanted;
+    best->count = best->wanted;
+}
+
+void best_offer(struct best *best, const void *item)
+{
+    memcpy((char *)best->items + best->count * best->size, item, best->size);
+    if (++best->count == 2 * best->wanted)
+        best_sort(best);
+}

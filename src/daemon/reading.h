@@ -1,0 +1,55 @@
+/*
+ * reading.h: what the pages read of the engine, a few records at a time, so that its lock is never held for long.
+ *
+ * Threads: the main one, in which no reload comes between.
+ */
+#ifndef DAEMON_READING_H
+#define DAEMON_READING_H
+
+#include "daemon/best.h"
+#include "daemon/control.h"
+#include "engine/activity.h"
+#include "engine/bans.h"
+
+/* "connect", "helo" and so on: a string constant. */
+const char *event_name(enum event_kind kind);
+
+struct engine_totals read_totals(struct control *control);
+
+/* Every limit; returns how many there are. */
+size_t read_limits(struct control *control, struct limit_view out[LIMIT_END]);
+
+/* The counters of scopes, in their order, at most so many: those of the lowest class first. */
+struct counters {
+    struct counter_view *views;
+    size_t count, left_out;
+};
+#define COUNTER_CLASSES 3
+typedef unsigned counter_class(const struct counter_view *view); /* less than COUNTER_CLASSES */
+/* False when memory is short; counters_free() is allowed all the same. */
+bool read_counters(struct control *control, size_t most, counter_class *class_of, struct counters *out);
+void counters_free(struct counters *counters);
+
+/* Offers every client or domain (struct activity_view), or every ban (struct ban_view) of that limit, or of all with
+ * NULL, to each of `count` lists. */
+void read_activity(struct control *control, enum activity_kind kind, struct best *lists, size_t count);
+void read_bans(struct control *control, const char *limit, struct best *list);
+
+/* Orders of struct activity_view, the largest number first; by trouble: refused and monitored together. */
+enum activity_order { BY_SESSIONS, BY_CONNECTIONS, BY_MESSAGES, BY_REFUSED, BY_MONITORED, BY_TROUBLE };
+int (*activity_compare(enum activity_order order))(const void *, const void *);
+
+/* control_activity.c. Sorts, and makes the array of a page. NULL when memory is, or was, short. */
+json_t *activity_list(enum activity_kind kind, struct best *best);
+
+/* Of events so far: how many; the sum of what they took; the seconds that a part of them (in thousandths, 0 to 1000)
+ * did not exceed, as the upper bound of a bucket; infinity when that is in the last one, or there were none. */
+struct latency_reading {
+    uint64_t buckets[LATENCY_BOUNDS + 1];
+    uint64_t count;
+    double sum;
+};
+struct latency_reading read_latency(const struct latency *latency);
+double latency_part(const struct latency_reading *reading, unsigned permille);
+
+#endif

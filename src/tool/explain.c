@@ -1,0 +1,209 @@
+/*
+ * explain.c: would somebody be let in now; if not, why, until when, and what helps.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/values.h"
+#include "tool/tool.h"
+
+/* The limit that refuses, or NULL. */
+static const json_t *refusing(const json_t *answer)
+{
+    const json_t *limits = field_list(answer, "limits"), *limit;
+    const char *name = field_text(answer, "refused_by");
+    size_t i;
+
+    json_array_foreach(limits, i, limit)
+    {
+        const char *state = field_text(limit, "state");
+        if (strcmp(field_text(limit, "limit"), name) == 0 && strcmp(state, "open") != 0 && strcmp(state, "exempt") != 0)
+            return limit;
+    }
+    return NULL;
+}
+
+/* "FILE:LINE", or "the default": a new text. */
+static char *place(const json_t *said)
+{
+    double line = field_number(said, "line");
+
+    return line >= 1 ? text_print("%s:%.0f", field_text(said, "file"), line) : text_copy("the default");
+}
+
+/* "10 of at most 10 connections in 90s": a new text. */
+static char *amount(const json_t *limit)
+{
+    char window[DURATION_TEXT_SIZE];
+    double seconds = field_number(limit, "window");
+    char within[DURATION_TEXT_SIZE + 8] = "";
+
+    if (seconds > 0)
+        snprintf(within, sizeof within, " in %s", duration_format((int64_t)seconds * 1000000000, window));
+    return text_print("%.0f of at most %.0f %s%s", field_number(limit, "count"), field_number(limit, "max"),
+                      field_text(limit, "count_of"), within);
+}
+
+/* When there is room again: a new text. */
+static char *until(const json_t *limit)
+{
+    const char *when = field_text(limit, "next_when");
+    char duration[TEXT_DURATION_SIZE];
+
+    if (strcmp(when, "at") == 0)
+        return text_print("in %s", text_duration(field_number(limit, "next"), duration));
+    if (strcmp(when, "close") == 0)
+        return text_copy("when an open session ends");
+    if (strcmp(when, "session") == 0)
+        return text_copy("in another session");
+    if (strcmp(when, "never") == 0)
+        return text_copy("once the rules change");
+    return text_copy("now");
+}
+
+/* Why that limit refuses: a new text. */
+static char *reason(const json_t *limit)
+{
+    const char *state = field_text(limit, "state");
+    char duration[TEXT_DURATION_SIZE];
+    char *text;
+
+    if (strcmp(state, "denied") == 0)
+        return text_copy("it stands in a list");
+    char *counted = amount(limit);
+    if (field_true(limit, "banned"))
+        text = text_print("it is banned for %s yet", text_duration(field_number(limit, "ban_left"), duration));
+    else
+        text = text_print("%s are counted", counted);
+    free(counted);
+    return text;
+}
+
+static void put_sentence(const json_t *answer, const char *who, const struct screen *screen)
+{
+    const json_t *limit = refusing(answer);
+    bool admitted = field_true(answer, "admitted");
+    char *text;
+
+    if (admitted && limit) {
+        text = text_print("%s would be let in; if everything were not only monitored, %s would refuse it.", who,
+                          field_text(limit, "limit"));
+    } else if (admitted) {
+        text = text_print("%s would be let in.", who);
+    } else if (limit) {
+        char *why = reason(limit), *where = place(limit), *when = until(limit);
+        text = text_print("%s would be refused by %s (%s), as %s. It may come again %s.", who,
+                          field_text(limit, "limit"), where, why, when);
+        free(why);
+        free(where);
+        free(when);
+    } else {
+        text = text_print("%s would be refused by %s.", who, field_text(answer, "refused_by"));
+    }
+    style_begin(screen, admitted ? STYLE_GOOD : STYLE_BAD);
+    text_put_wrapped(text, screen->width, 2, screen->out);
+    style_end(screen, admitted ? STYLE_GOOD : STYLE_BAD);
+    free(text);
+}
+
+static enum style state_style(const char *state)
+{
+    if (strcmp(state, "open") == 0 || strcmp(state, "exempt") == 0)
+        return STYLE_GOOD;
+    return STYLE_BAD;
+}
+
+static void put_limits(const json_t *limits, const struct screen *screen)
+{
+    static const struct column columns[] = {{.heading = "LIMIT", .cut = true},
+                                            {.heading = "SCOPE", .cut = true},
+                                            {.heading = "KEY", .cut = true},
+                                            {.heading = "COUNT", .right = true},
+                                            {.heading = "MAX", .right = true},
+                                            {.heading = "IN", .right = true},
+                                            {.heading = "MODE"},
+                                            {.heading = "STATE"},
+                                            {.heading = "LINE", .right = true}};
+    struct grid *grid = grid_new(columns, 9);
+    char window[DURATION_TEXT_SIZE];
+    const json_t *limit;
+    size_t i;
+
+    json_array_foreach(limits, i, limit)
+    {
+        double seconds = field_number(limit, "window");
+        grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "limit"));
+        grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "scope"));
+        grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "key"));
+        grid_number(grid, field_number(limit, "count"));
+        grid_number(grid, field_number(limit, "max"));
+        grid_cell(grid, STYLE_PLAIN, "%s", seconds > 0 ? duration_format((int64_t)seconds * 1000000000, window) : "");
+        grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "mode"));
+        grid_cell(grid, state_style(field_text(limit, "state")), "%s", field_text(limit, "state"));
+        grid_number(grid, field_number(limit, "line"));
+    }
+    grid_put(grid, screen);
+    grid_free(&grid);
+}
+
+/* What lifts those that are not open. */
+static void put_lifts(const json_t *limits, const struct screen *screen)
+{
+    const json_t *limit;
+    size_t i;
+
+    json_array_foreach(limits, i, limit)
+    {
+        const char *lift = field_text(limit, "lift");
+        if (!*lift || strcmp(field_text(limit, "state"), "open") == 0)
+            continue;
+        char *when = until(limit);
+        screen_say(screen, 2, "%s: room %s, or: %s", field_text(limit, "limit"), when, lift);
+        free(when);
+    }
+}
+
+static bool is_client(const char *word)
+{
+    struct addr addr;
+
+    return addr_parse(word, &addr) || value_looks_like_prefix(word);
+}
+
+int tool_explain(struct tool *tool)
+{
+    const char *client = NULL, *name = NULL;
+    json_t *answer;
+
+    for (int i = 0; i < tool->word_count; i++) {
+        const char **which = is_client(tool->words[i]) ? &client : &name;
+        if (*which)
+            return tool_usage("explain: %s and %s: one client's address and one name at most", *which, tool->words[i]);
+        *which = tool->words[i];
+    }
+    const struct parameter parameters[] = {{"client", client},
+                                           {"name", name},
+                                           {"listen", tool->option[TOOL_LISTEN]},
+                                           {"daemon_name", tool->option[TOOL_DAEMON_NAME]},
+                                           {NULL, NULL}};
+    int status = tool_get(tool, "/explain", parameters, &answer);
+    if (status != EX_OK)
+        return status;
+    if (!json_is_boolean(json_object_get(answer, "admitted"))) {
+        status = tool_unexpected("admitted");
+    } else {
+        status = field_true(answer, "admitted") ? EX_OK : TOOL_NO;
+        if (!tool->json) {
+            char *who = client && name ? text_print("%s with %s", client, name) : text_copy(client ? client : name);
+            put_sentence(answer, who, &tool->screen);
+            free(who);
+            const json_t *limits = field_list(answer, "limits");
+            if (json_array_size(limits) > 0)
+                fputc('\n', tool->screen.out);
+            put_limits(limits, &tool->screen);
+            put_lifts(limits, &tool->screen);
+        }
+    }
+    json_decref(answer);
+    return status;
+}

@@ -1,0 +1,54 @@
+/*
+ * grid.h: tables on a terminal: columns aligned, numbers to the right, no line longer than it may be.
+ *
+ * One thread.
+ */
+#ifndef TOOL_GRID_H
+#define TOOL_GRID_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "tool/text.h"
+
+/* Where a table or a text is written. */
+struct screen {
+    FILE *out;
+    size_t width; /* columns of a line; 0: any number */
+    bool colours;
+};
+
+enum style { STYLE_PLAIN, STYLE_HEADING, STYLE_GOOD, STYLE_WARNING, STYLE_BAD, STYLE_COUNT };
+
+struct column {
+    const char *heading;
+    bool right; /* numbers stand to the right */
+    bool cut;   /* names may be cut where the line is too long; others are only when that does not help */
+};
+
+struct grid;
+
+/* A table without rows. `columns` is kept by pointer. */
+struct grid *grid_new(const struct column *columns, size_t count);
+
+/* Adds the next cell; rows fill up from the left. The text is made harmless. */
+void grid_cell(struct grid *table, enum style style, const char *format, ...) TEXT_FORMAT(3, 4);
+
+/* A number, or "-" where it is negative. */
+void grid_number(struct grid *table, double number);
+
+/* Writes the heading and the rows; a last row that is not full is left as it is. Without rows nothing is written. */
+void grid_put(const struct grid *table, const struct screen *screen);
+
+/* Frees the table and sets the caller's pointer to NULL. */
+void grid_free(struct grid **table);
+
+/* A text, made harmless and wrapped; further lines begin with `indent` blanks. Ends the line. */
+void screen_say(const struct screen *screen, size_t indent, const char *format, ...) TEXT_FORMAT(3, 4);
+
+/* Begins and ends a stretch of text in that style, where the screen has colours. */
+void style_begin(const struct screen *screen, enum style style);
+void style_end(const struct screen *screen, enum style style);
+
+#endif

@@ -1,0 +1,16 @@
+/*
+ * show_lists.h: the lists of clients, domains and bans as tables.
+ */
+#ifndef TOOL_SHOW_LISTS_H
+#define TOOL_SHOW_LISTS_H
+
+#include <jansson.h>
+
+#include "tool/grid.h"
+
+/* At most `rows` of them. */
+void show_clients(const json_t *clients, const struct screen *screen, size_t rows);
+void show_domains(const json_t *domains, const struct screen *screen, size_t rows);
+void show_bans(const json_t *bans, const struct screen *screen, size_t rows);
+
+#endif

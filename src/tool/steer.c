@@ -1,0 +1,87 @@
+/*
+ * steer.c: ban, unban, reload.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool/tool.h"
+
+int tool_ban(struct tool *tool)
+{
+    char *seconds = NULL;
+    json_t *answer;
+    char left[TEXT_DURATION_SIZE];
+
+    if (tool->word_count == 2 || (tool->word_count == 3 && strcmp(tool->words[1], "for") != 0))
+        return tool_usage("usage: tidegate ban TARGET [for DURATION], as in: tidegate ban 192.0.2.7 for 2h");
+    if (tool->word_count == 3 && !(seconds = tool_seconds("for", tool->words[2])))
+        return EX_USAGE;
+
+    const struct parameter parameters[] = {{"target", tool->words[0]}, {"for", seconds}, {NULL, NULL}};
+    int status = tool_post(tool, "/ban", parameters, &answer);
+    free(seconds);
+    if (status != EX_OK)
+        return status;
+    double length = field_number(answer, "for");
+    if (length < 0)
+        status = tool_unexpected("for");
+    if (status == EX_OK && !tool->json)
+        screen_say(&tool->screen, 0, "%s %s %s", field_text(answer, "target"),
+                   field_true(answer, "changed") ? "was banned already; now it is for" : "is banned for",
+                   text_duration(length, left));
+    json_decref(answer);
+    return status;
+}
+
+int tool_unban(struct tool *tool)
+{
+    const char *target = tool->word_count > 0 ? tool->words[0] : NULL;
+    const char *limit = tool->option[TOOL_LIMIT];
+    char *seconds = NULL;
+    json_t *answer;
+
+    if (!target && !limit)
+        return tool_usage("unban: say whose bans to lift, a target or --limit NAME");
+    if (tool->option[TOOL_SINCE] && !(seconds = tool_seconds("--since", tool->option[TOOL_SINCE])))
+        return EX_USAGE;
+
+    const struct parameter parameters[] = {{"target", target}, {"limit", limit}, {"since", seconds}, {NULL, NULL}};
+    int status = tool_post(tool, "/unban", parameters, &answer);
+    free(seconds);
+    if (status != EX_OK)
+        return status;
+    double lifted = field_number(answer, "lifted");
+    if (lifted < 0)
+        status = tool_unexpected("lifted");
+    else if (lifted < 1)
+        status = TOOL_NO;
+    if (lifted >= 0 && !tool->json) {
+        if (lifted < 1)
+            fputs("no such ban was in force\n", tool->screen.out);
+        else
+            fprintf(tool->screen.out, "%.0f %s lifted\n", lifted, lifted < 2 ? "ban was" : "bans were");
+    }
+    json_decref(answer);
+    return status;
+}
+
+int tool_reload(struct tool *tool)
+{
+    const struct question question = {.page = "/reload", .post = true, .patience_s = TOOL_RELOAD_PATIENCE_S};
+    json_t *answer;
+
+    int status = tool_ask(tool, &question, &answer);
+    if (status != EX_OK)
+        return status;
+    if (!field_true(answer, "reloaded"))
+        status = tool_unexpected("reloaded");
+    const json_t *messages = field_list(answer, "messages");
+    for (size_t i = 0; i < json_array_size(messages) && !tool->json; i++) {
+        const char *message = json_string_value(json_array_get(messages, i));
+        tool_complain("%s", message ? message : "?");
+    }
+    if (status == EX_OK && !tool->json)
+        fputs("the new rules are in effect\n", tool->screen.out);
+    json_decref(answer);
+    return status;
+}
