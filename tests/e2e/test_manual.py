@@ -98,11 +98,13 @@ def test_every_option_of_the_command_line_is_in_the_page():
 # ---- the samples ----
 
 def statements(text):
-    """All (section, option, value, commented out) of a configuration, those of the examples in its comments too. A line
-    of a comment is an example when it begins as a statement does."""
+    """All (section, option, value, whether it is a comment's default) of a configuration, those of the examples in its
+    comments too. A line of a comment is an example when it begins as a statement does; at the top level it is a default,
+    unless more than one blank stands in front."""
     stack = ["the top level"]
     for line in text.splitlines():
         commented = line.lstrip().startswith("#")
+        default = bool(re.match(r"# \S", line))
         line = re.sub(r"^[\s#]*", "", line)
         if not re.match(r'(\w+ = |\w+( \w+| "[^"]*")? \{|\})', line):
             assert commented or not line, f"not understood: {line}"
@@ -122,7 +124,7 @@ def statements(text):
                 value = tokens[at + 1]
                 if value == "{":
                     at = tokens.index("}", at) - 1
-                yield stack[-1], words.pop(), value.strip('"'), commented
+                yield stack[-1], words.pop(), value.strip('"'), default
                 at += 1
             else:
                 words.append(token)
@@ -151,10 +153,10 @@ def test_the_sample_has_every_option_with_its_default_and_no_other(options):
         assert re.search(rf"^[# ]*{section} [^=]*{{", text, re.M), f"conf/tidegate.conf has no {section}"
 
 
-def test_what_is_live_at_the_top_of_a_comment_is_a_default(options):
-    """The sample promises that what stands in a comment with a value at the top level is the default."""
-    for section, name, value, commented in statements((CONF / "tidegate.conf").read_text()):
-        if commented and section == "the top level":
+def test_what_stands_in_a_comment_is_the_default(options):
+    """So the sample says of its top level."""
+    for section, name, value, default in statements((CONF / "tidegate.conf").read_text()):
+        if default and section == "the top level":
             assert the_option(options, name, section).initial == value
 
 
