@@ -296,9 +296,26 @@ static void explain_score(struct explaining *explaining)
     tell(explaining, &one);
 }
 
-/* The ban of an administrator, which is judged in place of the lists. */
-static void explain_ban(struct explaining *explaining, const struct operator_ban *ban, enum limit_per per)
+/* The ban of an administrator that keeps out the client, or the sender, at that time; NULL: none does. */
+static const struct operator_ban *ban_at(const struct explaining *explaining, enum limit_per per, int64_t time)
 {
+    const struct judging *judging = &explaining->asking.judging;
+    const struct operator_ban *ban;
+
+    if (per == PER_CLIENT)
+        engine_list_client(judging->engine, &judging->client, time, &ban);
+    else
+        engine_list_names(judging->engine, judging->event->sender, judging->event->user, time, &ban);
+    return ban;
+}
+
+/* What stands in place of the lists while there is one. False when there is none. */
+static bool explain_ban(struct explaining *explaining, enum limit_per per)
+{
+    const struct operator_ban *ban = ban_at(explaining, per, explaining->asking.now);
+
+    if (!ban)
+        return false;
     struct explanation one = {.limit = LIMIT_BAN,
                               .scope_number = RULES_SERVICE,
                               .mode = whole_mode(explaining),
@@ -311,11 +328,15 @@ static void explain_ban(struct explaining *explaining, const struct operator_ban
     char text[PREFIX_TEXT_SIZE];
 
     one.next_ns = one.ban_left_ns;
+    /* A wider ban may come after it. */
+    for (const struct operator_ban *next = ban; next; next = ban_at(explaining, per, next->until))
+        one.next_ns = next->until - explaining->asking.now;
     strcpy(one.name, limit_name(LIMIT_BAN));
     if (per == PER_CLIENT)
         one.client = ban->target.clients;
     strcpy(one.key, per == PER_CLIENT ? prefix_format(&ban->target.clients, text) : ban->target.name);
     tell(explaining, &one);
+    return true;
 }
 
 /* What one of the lists answers. */
@@ -347,15 +368,13 @@ static void explain_client_lists(struct explaining *explaining)
     const struct judging *judging = &explaining->asking.judging;
     const struct listed listed = rules_listed_client(judging->rules, &judging->client);
     const struct prefix entry = {addr_cut(&judging->client, listed.bits), (uint8_t)listed.bits};
-    const struct operator_ban *ban;
     char text[PREFIX_TEXT_SIZE];
 
-    engine_list_client(judging->engine, &judging->client, explaining->asking.now, &ban);
-    if (ban)
-        explain_ban(explaining, ban, PER_CLIENT);
-    else if (listed.answer != LISTED_NOWHERE)
+    if (explain_ban(explaining, PER_CLIENT))
+        return;
+    if (listed.answer != LISTED_NOWHERE)
         explain_listed(explaining, &listed, prefix_format(&entry, text), PER_CLIENT);
-    explaining->spared = !ban && listed.answer == LISTED_EXEMPT;
+    explaining->spared = listed.answer == LISTED_EXEMPT;
 }
 
 static void explain_name_lists(struct explaining *explaining)
@@ -363,17 +382,15 @@ static void explain_name_lists(struct explaining *explaining)
     const struct judging *judging = &explaining->asking.judging;
     const char *sender = judging->event->sender, *user = explaining->asking.subject->user;
     const struct listed listed = rules_listed_names(judging->rules, sender, user);
-    const struct operator_ban *ban;
 
-    engine_list_names(judging->engine, sender, user, explaining->asking.now, &ban);
-    if (ban)
-        explain_ban(explaining, ban, PER_SENDER_DOMAIN);
-    else if (listed.answer != LISTED_NOWHERE)
+    if (explain_ban(explaining, PER_SENDER_DOMAIN))
+        return;
+    if (listed.answer != LISTED_NOWHERE)
         explain_listed(explaining, &listed, listed.name ? listed.name : "",
                        !listed.name || listed.name == user ? PER_USER
                        : strchr(listed.name, '@')          ? PER_SENDER
                                                            : PER_SENDER_DOMAIN);
-    explaining->names_spared = !ban && listed.answer == LISTED_EXEMPT;
+    explaining->names_spared = listed.answer == LISTED_EXEMPT;
 }
 
 static void explain_lists(struct explaining *explaining)

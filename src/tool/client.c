@@ -163,8 +163,9 @@ static char *who_may(const struct stat *status)
     return text_copy("run as root");
 }
 
-/* libcurl does not always say why a connection failed: what the system says when it is tried once more. */
-static void explain_unreachable(const char *path, const char *reason, char error[CLIENT_ERROR_SIZE])
+/* libcurl does not always say why a connection failed: what the system says when it is tried once more. False: it does
+ * not fail any more. */
+static bool explain_unreachable(const char *path, char error[CLIENT_ERROR_SIZE])
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int failed = 0, fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -175,7 +176,7 @@ static void explain_unreachable(const char *path, const char *reason, char error
         failed = ENAMETOOLONG;
     } else {
         strcpy(address.sun_path, path);
-        if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) != 0)
+        if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) != 0)
             failed = errno;
     }
     if (fd >= 0)
@@ -188,9 +189,10 @@ static void explain_unreachable(const char *path, const char *reason, char error
         remedy = text_copy("does tidegated run, with a control section?");
     else if (failed == ECONNREFUSED)
         remedy = text_copy("tidegated does not run any more");
-    snprintf(error, CLIENT_ERROR_SIZE, "%.300s: %s%s%s", path, failed != 0 ? strerror(failed) : reason,
-             remedy ? "; " : "", remedy ? remedy : "");
+    snprintf(error, CLIENT_ERROR_SIZE, "%.300s: %s%s%s", path, strerror(failed), remedy ? "; " : "",
+             remedy ? remedy : "");
     free(remedy);
+    return failed != 0;
 }
 
 static enum client_result judge(const struct client *client, CURLcode code, const struct arrival *arrival,
@@ -209,25 +211,18 @@ static enum client_result judge(const struct client *client, CURLcode code, cons
         snprintf(error, CLIENT_ERROR_SIZE, "%.300s: tidegated has gone", client->path);
         return CLIENT_ENDED;
     }
-    switch (code) {
-    case CURLE_OK:
+    if (code == CURLE_OK)
         return CLIENT_ANSWERED;
-    case CURLE_COULDNT_CONNECT:
-        explain_unreachable(client->path, "nobody takes the connection", error);
-        return CLIENT_UNREACHABLE;
-    case CURLE_OPERATION_TIMEDOUT:
+    if (code == CURLE_OPERATION_TIMEDOUT) {
         snprintf(error, CLIENT_ERROR_SIZE, "%.300s: no answer in time", client->path);
         return CLIENT_UNREACHABLE;
-    case CURLE_GOT_NOTHING:
-    case CURLE_SEND_ERROR:
-    case CURLE_RECV_ERROR:
-        snprintf(error, CLIENT_ERROR_SIZE, "%.300s: tidegated has closed the connection without an answer",
-                 client->path);
-        return CLIENT_UNREACHABLE;
-    default:
-        snprintf(error, CLIENT_ERROR_SIZE, "%.300s: %s", client->path, curl_easy_strerror(code));
-        return CLIENT_BROKEN;
     }
+    if (status == 0 && explain_unreachable(client->path, error))
+        return CLIENT_UNREACHABLE;
+    snprintf(error, CLIENT_ERROR_SIZE, "%.300s: %s", client->path, curl_easy_strerror(code));
+    return status == 0 && (code == CURLE_GOT_NOTHING || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR)
+               ? CLIENT_UNREACHABLE
+               : CLIENT_BROKEN;
 }
 
 /* Waits until the transfer is over, or nobody wants it any more, or the stream is silent for too long. */

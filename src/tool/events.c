@@ -2,12 +2,10 @@
  * events.c: what limits find, line by line.
  */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "tool/signals.h"
 #include "tool/tool.h"
@@ -75,14 +73,6 @@ static bool take_line(struct follower *follower, const char *line)
     return told(follower);
 }
 
-/* Whether whoever read our output has gone: without news we would never write, and never know. */
-static bool reader_gone(void)
-{
-    struct pollfd out = {.fd = STDOUT_FILENO};
-
-    return poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLNVAL)) != 0;
-}
-
 static bool follow(void *context, const char *line)
 {
     return *line == '\0' || take_line(context, line);
@@ -99,7 +89,8 @@ static bool goes_on(void *context)
         if (number == SIGTSTP)
             raise(SIGSTOP);
     }
-    follower->failed = reader_gone();
+    /* Without news we would never write, and never know. */
+    follower->failed = tool_reader_gone();
     return !follower->ended && !follower->failed;
 }
 

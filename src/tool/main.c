@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,17 +172,23 @@ static struct screen standard_screen(void)
     return screen;
 }
 
+bool tool_reader_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+
+    return poll(&out, 1, 0) > 0 && (out.revents & POLLERR) != 0;
+}
+
 /* What was to be said must have been written. Of a reader that has gone nobody needs to be told. */
 static int finish(int status)
 {
-    errno = 0;
     bool failed = fflush(stdout) != 0;
     int why = errno;
 
     if (!failed && !ferror(stdout))
         return status;
-    if (why != EPIPE)
-        tool_complain("standard output: %s", why != 0 ? strerror(why) : "cannot be written");
+    if (!tool_reader_gone())
+        tool_complain("standard output: %s", failed ? strerror(why) : "not all could be written");
     return EX_IOERR;
 }
 

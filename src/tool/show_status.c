@@ -37,7 +37,7 @@ void show_scopes(const json_t *status, const struct screen *screen, size_t rows)
         double sessions = field_number(scope, "sessions"), max = field_number(scope, "max");
         grid_cell(grid, STYLE_PLAIN, "%s", field_text(scope, "scope"));
         grid_number(grid, sessions);
-        grid_number(grid, max);
+        grid_number(grid, max > 0 ? max : -1);
         grid_cell(grid, fill_style(sessions, max), "%s", max > 0 ? text_bar(sessions, max, BAR_WIDTH, bar) : "");
         grid_number(grid, field_number(scope, "pending"));
     }
@@ -145,8 +145,8 @@ static void show_totals(const json_t *status, const struct screen *screen)
     const json_t *bans = field_object(status, "bans"), *table = field_object(status, "table");
     const json_t *latency = field_object(status, "latency");
 
-    fprintf(screen->out, "Bans in force: %.0f by limits, %.0f by an administrator\n", field_number(bans, "limits"),
-            field_number(bans, "operator"));
+    screen_say(screen, 2, "Bans in force: %.0f by limits, %.0f by an administrator", field_number(bans, "limits"),
+               field_number(bans, "operator"));
     show_counts("Events:", field_object(status, "events"), screen);
     screen_say(screen, 2, "Records: %.0f of %.0f; exempted: %.0f", field_number(table, "keys"),
                field_number(table, "room"), field_number(status, "exempted"));

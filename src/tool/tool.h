@@ -73,6 +73,9 @@ void tool_complain(const char *format, ...) TEXT_FORMAT(1, 2);
 /* The same, with a hint at the help, for bad usage. Returns EX_USAGE. */
 int tool_usage(const char *format, ...) TEXT_FORMAT(1, 2);
 
+/* Whether whoever read our standard output has gone. */
+bool tool_reader_gone(void);
+
 /* A duration as in the configuration, in seconds: its text for the daemon in a new text, or NULL after a complaint
  * that begins with `what`. */
 char *tool_seconds(const char *what, const char *duration);
