@@ -183,7 +183,6 @@ struct policy_service *policy_service_new(const struct policy_params *params)
         return NULL;
     service->stop_ends[0] = service->stop_ends[1] = -1;
     service->host.door = params->door;
-    atomic_init(&service->seen, params->door->now());
     service->host.waiting = params->waiting;
     service->host.trouble = params->trouble;
     service->host.count_max = params->connections;
@@ -203,6 +202,7 @@ struct policy_service *policy_service_new(const struct policy_params *params)
 
 bool policy_service_run(struct policy_service *service)
 {
+    atomic_store(&service->seen, service->host.door->now());
     event_base_dispatch(service->host.base);
     bool stopped = event_base_got_break(service->host.base);
     connection_close_all(&service->host);
