@@ -106,6 +106,8 @@ static void write_value(const struct dump *dump, const struct option_row *option
     case TYPE_NAME:
     case TYPE_PATH:
     case TYPE_SOCKET:
+    case TYPE_TCP:
+    case TYPE_UNIX:
     case TYPE_REPLY:
     case TYPE_LIST:
     default:
@@ -138,12 +140,12 @@ static void write_top(const struct dump *dump, const struct block *top)
  * level and defaults filled in. The block is the top where there is no such section. */
 static void write_socket(const struct dump *dump, const struct block *block, enum section_id section)
 {
-    const struct entry *entry =
-        block_inherited(block, section == SECTION_MILTER ? OPTION_SOCKET : OPTION_POLICY_SOCKET);
+    const struct option_row *address = socket_address_option(section);
+    const struct entry *entry = block_inherited(block, address->id);
     struct socket_name name;
     char why[VALUE_WHY_SIZE];
 
-    value_socket(entry != NULL ? entry->values->text : option_table[OPTION_SOCKET].initial, &name, why);
+    value_socket_of(address, entry != NULL ? entry->values->text : address->initial, &name, why);
     fprintf(dump->out, "%s {\n", section_table[section].name);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option_row *option = &option_table[i];
@@ -189,8 +191,9 @@ bool config_dump(const struct config *config, FILE *out)
     write_top(&dump, top);
     write_socket(&dump, milter, SECTION_MILTER);
     for (const struct block *block = top->blocks; block != NULL; block = block->next)
-        if (block->section->id == SECTION_POLICY)
-            write_socket(&dump, block, SECTION_POLICY);
+        if (block->section->id == SECTION_POLICY || block->section->id == SECTION_HTTP ||
+            block->section->id == SECTION_CONTROL)
+            write_socket(&dump, block, block->section->id);
         else if (block->section->id != SECTION_MILTER)
             write_block(&dump, block, 0);
     return ferror(out) == 0;

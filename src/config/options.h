@@ -21,6 +21,8 @@ enum section_id {
     SECTION_TOP, /* the file itself */
     SECTION_MILTER,
     SECTION_POLICY,
+    SECTION_HTTP,
+    SECTION_CONTROL,
     SECTION_LISTENER,
     SECTION_LISTEN,
     SECTION_PEER,
@@ -76,8 +78,11 @@ enum option_id {
     OPTION_LOG_REFUSALS,
     OPTION_SOCKET,
     OPTION_POLICY_SOCKET,
+    OPTION_HTTP_LISTEN,
+    OPTION_CONTROL_SOCKET,
     OPTION_GROUP,
     OPTION_PERMISSIONS,
+    OPTION_CONTROL_PERMISSIONS,
     OPTION_POLICY_SESSIONS,
     OPTION_CONNECTIONS,
     OPTION_BACKLOG,
@@ -129,6 +134,8 @@ enum option_type {
     TYPE_PATH,        /* an absolute path */
     TYPE_FILE,        /* a path, relative to the directory of the configuration file */
     TYPE_SOCKET,      /* libmilter's notation */
+    TYPE_TCP,         /* an address and a port */
+    TYPE_UNIX,        /* the path of a unix socket */
     TYPE_REPLY,       /* what the client is told */
     TYPE_LIST,        /* addresses, CIDR blocks and names, as keys.h reads them */
 };

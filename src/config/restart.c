@@ -95,6 +95,20 @@ static bool socket_differs(const struct config *next, enum section_id section, c
     return false;
 }
 
+/* A section that may be missing: `socket` is NULL then. */
+static bool optional_differs(const struct config *next, enum section_id section, const struct socket_config *old_socket,
+                             const struct socket_config *new_socket, char message[MESSAGE_SIZE])
+{
+    if (old_socket->socket == NULL && new_socket->socket == NULL)
+        return false;
+    if (new_socket->socket == NULL)
+        return tell(next, 0, message, "%s socket \"%.200s\" goes", section_table[section].name, old_socket->socket);
+    if (old_socket->socket == NULL)
+        return tell(next, new_socket->line, message, "%s socket \"%.200s\" is new", section_table[section].name,
+                    new_socket->socket);
+    return socket_differs(next, section, "", old_socket, new_socket, message);
+}
+
 /* Both lists are in the order of socket_compare(). */
 static bool policies_differ(const struct config *running, const struct config *next, char message[MESSAGE_SIZE])
 {
@@ -119,5 +133,7 @@ bool config_needs_restart(const struct config *running, const struct config *nex
     message[0] = '\0';
     return globals_differ(running, next, message) ||
            socket_differs(next, SECTION_MILTER, "", &running->milter, &next->milter, message) ||
-           policies_differ(running, next, message);
+           policies_differ(running, next, message) ||
+           optional_differs(next, SECTION_HTTP, &running->http, &next->http, message) ||
+           optional_differs(next, SECTION_CONTROL, &running->control, &next->control, message);
 }

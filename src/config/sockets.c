@@ -18,6 +18,7 @@
 /* A smaller buffer than this is hardly meant, and the kernel has a least of its own. */
 #define BUFFER_MIN 1024
 
+#define WRITABLE_BY_GROUP 0020
 #define WRITABLE_BY_OTHERS 0002
 
 struct sockets {
@@ -35,6 +36,15 @@ struct sockets {
 static bool is_socket_option(const struct option_row *option)
 {
     return option->target == TO_SOCKET && option->number < SOCKET_OPTION_COUNT;
+}
+
+const struct option_row *socket_address_option(enum section_id section)
+{
+    const struct option_row *option = option_table;
+
+    while (option->target != TO_SOCKET || option->number != SOCKET_ADDRESS || (option->where & IN(section)) == 0)
+        option++;
+    return option;
 }
 
 bool option_fits(const struct option_row *option, enum socket_kind kind)
@@ -91,7 +101,7 @@ static bool read_field(struct socket_config *socket, const struct option_row *op
 
     switch ((enum socket_field)option->number) {
     case SOCKET_ADDRESS:
-        return value_socket(text, &socket->address, why) && keep_text(&socket->socket, text, why);
+        return value_socket_of(option, text, &socket->address, why) && keep_text(&socket->socket, text, why);
     case SOCKET_GROUP:
         return read_group(text, &socket->gid, why) && keep_text(&socket->group, text, why);
     case SOCKET_MODE:
@@ -187,6 +197,12 @@ static void check_kind(struct sockets *sockets, const struct block *block, enum 
              option->sockets == FOR_TCP_SOCKETS ? "TCP" : "unix", socket->socket, remedy);
 }
 
+/* The host is an address in its usual form. */
+static bool is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
+}
+
 /* Reads the section of a socket. */
 static void read_socket(struct sockets *sockets, const struct block *block, enum section_id section,
                         struct socket_config *socket)
@@ -202,9 +218,35 @@ static void read_socket(struct sockets *sockets, const struct block *block, enum
     for (size_t i = 0; i < OPTION_COUNT; i++)
         if (option_table[i].target == TO_SOCKET && (option_table[i].where & IN(section)) != 0)
             check_kind(sockets, block, section, &option_table[i], socket);
-    if (socket->address.kind == SOCKET_UNIX && socket->group == NULL && (socket->mode & WRITABLE_BY_OTHERS) == 0)
-        WARN(sockets, socket->lines[SOCKET_ADDRESS],
+    /* The control socket is for root unless it says otherwise. */
+    if (socket->address.kind == SOCKET_UNIX && socket->group == NULL && (socket->mode & WRITABLE_BY_OTHERS) == 0 &&
+        (section != SECTION_CONTROL || (socket->mode & WRITABLE_BY_GROUP) != 0))
+        WARN(sockets, socket->lines[SOCKET_ADDRESS] > 0 ? socket->lines[SOCKET_ADDRESS] : socket->line,
              "socket: without group = \"GROUP\" only processes of this daemon's own group can connect");
+}
+
+/* Each of the two has a socket of its own kind, so its mistakes are those of its options. */
+static void add_http(struct sockets *sockets, const struct block *block)
+{
+    struct socket_config *http = &sockets->config->http;
+
+    read_socket(sockets, block, SECTION_HTTP, http);
+    if (http->socket != NULL && !is_loopback(http->address.host))
+        WARN(sockets, http->lines[SOCKET_ADDRESS],
+             "listen: whoever reaches \"%.100s\" can read what goes on here, without a password; 127.0.0.1 and [::1] "
+             "are "
+             "this host's alone",
+             http->socket);
+}
+
+static void add_control(struct sockets *sockets, const struct block *block)
+{
+    struct socket_config *control = &sockets->config->control;
+
+    read_socket(sockets, block, SECTION_CONTROL, control);
+    if (control->group != NULL && (control->mode & WRITABLE_BY_GROUP) == 0)
+        WARN(sockets, control->lines[SOCKET_GROUP], "group has no effect with mode = \"%04o\"; write mode = \"0660\"",
+             (unsigned)control->mode);
 }
 
 static void clear_socket(struct socket_config *socket)
@@ -286,13 +328,33 @@ static void check_same(const struct sockets *sockets, const struct socket_config
                                               "both");
 }
 
-static void check_policies(const struct sockets *sockets)
+/* A socket that shares its place with none of the others. */
+static void check_alone(const struct sockets *sockets, const struct socket_config *socket, const char *option)
+{
+    const struct config *config = sockets->config;
+    const char *remedy = socket->address.kind == SOCKET_UNIX ? "path" : "port";
+
+    if (config->milter.socket != NULL && compare_addresses(&socket->address, &config->milter.address) == 0)
+        TELL(sockets, socket->lines[SOCKET_ADDRESS], "%s: \"%.100s\" is the milter's; choose another %s", option,
+             socket->socket, remedy);
+    for (size_t i = 0; i < config->policy_count; i++)
+        if (compare_addresses(&socket->address, &config->policies[i].address) == 0)
+            TELL(sockets, socket->lines[SOCKET_ADDRESS],
+                 "%s: the policy section of line %u has \"%.100s\" already; choose another %s", option,
+                 config->policies[i].line, config->policies[i].socket, remedy);
+}
+
+static void check_places(const struct sockets *sockets)
 {
     struct config *config = sockets->config;
     struct socket_config *policies = config->policies;
 
     if (config->policy_count > 1)
         qsort(policies, config->policy_count, sizeof *policies, compare_policies);
+    if (config->http.socket != NULL)
+        check_alone(sockets, &config->http, "listen");
+    if (config->control.socket != NULL)
+        check_alone(sockets, &config->control, "socket");
     for (size_t i = 0; i < config->policy_count; i++) {
         if (config->milter.socket != NULL && compare_addresses(&policies[i].address, &config->milter.address) == 0)
             TELL(sockets, policies[i].lines[SOCKET_ADDRESS], "socket: \"%.100s\" is the milter's; choose another %s",
@@ -349,7 +411,11 @@ void sockets_set(struct config *config, const struct scan *scan, struct config_m
     for (const struct block *block = scan->top->blocks; block != NULL && !messages_full(messages); block = block->next)
         if (block->section->id == SECTION_POLICY)
             add_policy(&sockets, block);
-    check_policies(&sockets);
+        else if (block->section->id == SECTION_HTTP)
+            add_http(&sockets, block);
+        else if (block->section->id == SECTION_CONTROL)
+            add_control(&sockets, block);
+    check_places(&sockets);
     check_top(&sockets);
     if (config->policy_count > 0)
         warn_of_daemon_names(&sockets);
@@ -358,6 +424,8 @@ void sockets_set(struct config *config, const struct scan *scan, struct config_m
 void sockets_clear(struct config *config)
 {
     clear_socket(&config->milter);
+    clear_socket(&config->http);
+    clear_socket(&config->control);
     for (size_t i = 0; i < config->policy_count; i++)
         clear_socket(&config->policies[i]);
     free(config->policies);

@@ -1,5 +1,6 @@
 /*
- * sockets.h: the sockets of our own that a configuration names: the milter door's and those of the policy door.
+ * sockets.h: the sockets of our own that a configuration names: the milter door's, those of the policy door, and the
+ * two of the HTTP service.
  *
  * A socket option that the section of a socket does not set is taken from the top level, and at last from its default.
  * What is for TCP alone passes a unix socket over there; in the section itself it is a mistake.
@@ -30,7 +31,7 @@ struct socket_options {
 };
 
 struct socket_config {
-    char *socket;               /* as written: "inet:7357@127.0.0.1", "unix:/run/x" */
+    char *socket;               /* as written: "inet:7357@127.0.0.1", "unix:/run/x", "127.0.0.1:7359" */
     struct socket_name address; /* the same, taken apart */
     char *group;                /* of a unix socket; NULL: leave the group as it is */
     gid_t gid;                  /* of `group` */
@@ -42,12 +43,15 @@ struct socket_config {
     unsigned lines[SOCKET_FIELD_COUNT]; /* where each was set; 0: nowhere, it is the default */
 };
 
-/* Fills in config->milter and config->policies, defaults included. Mistakes go to `messages`; config->path must be set.
- * Asks the system for the groups of unix sockets. */
+/* Fills in config->milter, policies, http and control, defaults included. Mistakes go to `messages`; config->path must
+ * be set. Asks the system for the groups of unix sockets. */
 void sockets_set(struct config *config, const struct scan *scan, struct config_messages *messages);
 
 /* Frees what sockets_set() has made. */
 void sockets_clear(struct config *config);
+
+/* The option that says where the socket of that section listens. */
+const struct option_row *socket_address_option(enum section_id section);
 
 /* True when a socket of that kind can have the option, which is of TO_SOCKET. */
 bool option_fits(const struct option_row *option, enum socket_kind kind);

@@ -299,6 +299,48 @@ bool value_socket(const char *text, struct socket_name *out, char why[VALUE_WHY_
                         text);
 }
 
+bool value_unix(const char *text, struct socket_name *out, char why[VALUE_WHY_SIZE])
+{
+    memset(out, 0, sizeof *out);
+    return read_unix(strncmp(text, "unix:", 5) == 0 ? text + 5 : text, out, why);
+}
+
+bool value_tcp(const char *text, struct socket_name *out, char why[VALUE_WHY_SIZE])
+{
+    static const char form[] = "\"127.0.0.1:7359\" or \"[::1]:7359\"";
+    const char *colon = strrchr(text, ':'), *host = text;
+    size_t length = colon != NULL ? (size_t)(colon - text) : 0;
+    struct addr addr;
+
+    memset(out, 0, sizeof *out);
+    if (length == 0)
+        return value_refuse(why, "\"%.100s\" is no address and port; write %s", text, form);
+    bool brackets = host[0] == '[' && host[length - 1] == ']';
+    if (brackets) {
+        host++;
+        length -= 2;
+    }
+    if (length >= ADDR_TEXT_SIZE)
+        return value_refuse(why, "\"%.100s\" is no address and port; write %s", text, form);
+    memcpy(out->host, host, length);
+    out->host[length] = '\0';
+    if (!addr_parse(out->host, &addr) || addr.family != (brackets ? ADDR_IPV6 : ADDR_IPV4))
+        return value_refuse(why, "\"%.100s\" is no address and port (host names are not looked up); write %s", text,
+                            form);
+    addr_format(&addr, out->host);
+    out->kind = brackets ? SOCKET_INET6 : SOCKET_INET;
+    out->port = read_port(colon + 1, strlen(colon + 1), why);
+    return out->port != 0;
+}
+
+bool value_socket_of(const struct option_row *option, const char *text, struct socket_name *out,
+                     char why[VALUE_WHY_SIZE])
+{
+    return option->type == TYPE_TCP    ? value_tcp(text, out, why)
+           : option->type == TYPE_UNIX ? value_unix(text, out, why)
+                                       : value_socket(text, out, why);
+}
+
 /* Reads the `length` bytes at `text` as an address; any address is ADDR_NONE. */
 static bool read_listen_address(const char *text, size_t length, struct addr *addr)
 {

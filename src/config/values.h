@@ -58,6 +58,16 @@ struct socket_name {
 /* libmilter's notation: "inet:PORT@HOST", "inet6:PORT@HOST", "unix:PATH", "local:PATH", or an absolute path alone. */
 bool value_socket(const char *text, struct socket_name *out, char why[VALUE_WHY_SIZE]);
 
+/* "ADDRESS:PORT" or "[IPV6]:PORT": an address, no name. */
+bool value_tcp(const char *text, struct socket_name *out, char why[VALUE_WHY_SIZE]);
+
+/* The path of a unix socket, with "unix:" before it or without. */
+bool value_unix(const char *text, struct socket_name *out, char why[VALUE_WHY_SIZE]);
+
+/* The address of a socket, in the notation that the option has. */
+bool value_socket_of(const struct option_row *option, const char *text, struct socket_name *out,
+                     char why[VALUE_WHY_SIZE]);
+
 /* The title of a listen: ":25", "10.0.0.1:25", "10.0.0.1", "[2001:db8::1]:25", "[2001:db8::1]", "". ADDR_NONE in *addr
  * is any address, 0 in *port any port. */
 bool value_listen(const char *text, struct addr *addr, uint16_t *port, char why[VALUE_WHY_SIZE]);

@@ -13,6 +13,7 @@
 #include <event2/keyvalq_struct.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "config/config.h"
@@ -39,6 +40,14 @@ static inline const char *control_parameter(const struct evkeyvalq *parameters, 
 {
     return evhttp_find_header(parameters, name);
 }
+
+/* True when every parameter is one of `names`, which NULL ends. Else false, and the answer is in *error, its status in
+ * *status: `if (!control_known(parameters, names, &error, status)) return error;` */
+bool control_known(const struct evkeyvalq *parameters, const char *const names[], json_t **error, int *status);
+
+/* A text that somebody sent as a JSON string: bytes that are no UTF-8 come out as '?'. NULL and "" are null. NULL when
+ * memory is short. */
+json_t *control_text(const char *text);
 
 /* Each page: an answer that the caller lets go of with json_decref(), and its HTTP status in *status. NULL when memory
  * is short. A mistake of the caller's is {"error": "what was wrong and what would be right"} with a status of 400 to

@@ -16,6 +16,10 @@
 
 struct http_service;
 
+/* Connections at once, on each of the sockets; and the descriptors that the service takes at most. */
+#define HTTP_SERVICE_CONNECTIONS 32
+#define HTTP_SERVICE_DESCRIPTORS (2 * (HTTP_SERVICE_CONNECTIONS + 1) + 2)
+
 /* Opens the sockets that the configuration names: before other threads run, as listening.h says. `control` must live as
  * long as the service. `reload` reads the configuration again and returns whether it was taken over; what there was to
  * say goes to `messages`, which the caller clears. On failure false and one line of text, and nothing is left open.

@@ -37,7 +37,7 @@ static void make_directory(const struct config *config, const char *path)
 {
     bool given = becomes_another(config);
 
-    process_make_directory_of(path, given ? config->uid : (uid_t)-1, given ? config->gid : (gid_t)-1);
+    process_make_directory_for(path, given ? config->uid : (uid_t)-1, given ? config->gid : (gid_t)-1);
 }
 
 void privileges_make_directories(const struct config *config, bool background)

@@ -117,14 +117,19 @@ void process_ready(void)
     ready_pipe = -1;
 }
 
-void process_make_directory_of(const char *path, uid_t user, gid_t group)
+void process_make_directory_for(const char *path, uid_t user, gid_t group)
 {
     const char *slash = strrchr(path, '/');
     char *directory = slash && slash != path ? strndup(path, (size_t)(slash - path)) : NULL;
-    /* Where that fails, opening the file tells why. A link cannot be followed here: mkdir(2) does not make one. */
+    /* Where that fails, opening what is in it tells why. A link cannot be followed: mkdir(2) does not take one. */
     if (directory && mkdir(directory, 0755) == 0 && lchown(directory, user, group) < 0)
         rmdir(directory);
     free(directory);
+}
+
+void process_make_directory_of(const char *path)
+{
+    process_make_directory_for(path, (uid_t)-1, (gid_t)-1);
 }
 
 /* Opens and locks the pid file; -1 when that fails. The daemon that held it may remove it while we wait to lock it:
@@ -168,7 +173,7 @@ static bool holds_pid(int file)
 
 bool process_pid_file(const char *path, char error[PROCESS_ERROR_SIZE])
 {
-    process_make_directory_of(path, (uid_t)-1, (gid_t)-1);
+    process_make_directory_of(path);
     int file = lock_pid_file(path);
     if (file < 0)
         return fail(error, "pid_file", path, errno == EWOULDBLOCK ? "another tidegated is running" : strerror(errno));

@@ -36,9 +36,6 @@ bool process_background(int failed_status, char error[PROCESS_ERROR_SIZE]);
  * effect in the foreground. */
 void process_ready(void);
 
-/* Makes the last directory of the path if it is missing, and gives it to that user and group; -1: to nobody else. */
-void process_make_directory_of(const char *path, uid_t user, gid_t group);
-
 /* Writes the pid to `path` and locks the file as long as this process lives, making the last directory of the path if
  * it is missing. False when another process holds it, when it holds something else than a pid, or when it cannot be
  * written. */
@@ -47,6 +44,12 @@ bool process_pid_file(const char *path, char error[PROCESS_ERROR_SIZE]);
 /* Removes the pid file that process_pid_file() wrote, if any, or empties it where its directory does not permit that.
  */
 void process_remove_pid_file(void);
+
+/* Makes the last directory of the path, for everybody to see, where it is missing and can be made. */
+void process_make_directory_of(const char *path);
+
+/* The same, and gives one that it made to that user and group; -1: as it is. */
+void process_make_directory_for(const char *path, uid_t user, gid_t group);
 
 /* Makes the path of a unix socket free: a socket that nobody listens on is removed. False when somebody does, or when
  * something else is there. */

@@ -44,7 +44,7 @@
 #define CHUNK 16
 
 /* Descriptors besides those of sessions: sockets, logs, libraries. */
-#define DESCRIPTORS_SPARE 64
+#define DESCRIPTORS_SPARE (64 + HTTP_SERVICE_DESCRIPTORS)
 
 /* When so many reservations have lapsed and none was claimed, that is told. */
 #define LAPSED_ALL 100

@@ -184,6 +184,8 @@ static const char everything[] =
     "policy { socket = \"inet:7358@127.0.0.1\" sessions = kernel connections = 500 reuse_port = yes ttl = 64\n"
     "    send_buffer = 2048 reuse_address = no linger = 0 tos = 16 nodelay = on }\n"
     "policy { socket = unix:/run/x/policy mode = 666 backlog = 7 send_buffer = 1024 sessions = NONE }\n"
-    "policy { socket = \"inet6:7358@::1\" }\n";
+    "policy { socket = \"inet6:7358@::1\" }\n"
+    "http { listen = \"[::1]:7359\" ttl = 12 backlog = 3 }\n"
+    "control { socket = unix:/run/x/control mode = 0606 }\n";
 
 #endif

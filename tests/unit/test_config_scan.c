@@ -48,7 +48,7 @@ START_TEST(a_text_becomes_a_tree)
     assert_good(everything);
     const struct block *top = scan.top, *listener, *peer, *listen;
     ck_assert_int_eq(top->section->id, SECTION_TOP);
-    ck_assert_uint_eq(top->block_count, 16);
+    ck_assert_uint_eq(top->block_count, 18);
     ck_assert_str_eq(values_of(top, OPTION_SERVICE_SESSIONS)->text, "4000");
     ck_assert_uint_eq(block_entry(top, OPTION_PID_FILE)->line, 11);
     ck_assert_str_eq(values_of(top, OPTION_PID_FILE)->text, "/run/x/y.pid");
@@ -256,7 +256,7 @@ static const struct mistake mistakes[] = {
     {"listener { listen a { clients = { } } }", 1, "option \"clients\" cannot stand in listen; it may stand in peer"},
     {"max = 5", 1, "option \"max\" cannot stand in the top level; it may stand in limit or key"},
     {"listener {\nmode = block }", 2,
-     "option \"mode\" cannot stand in listener; it may stand in the top level, milter, policy, limit or deny"},
+     "option \"mode\" cannot stand in listener; it may stand in the top level, milter, policy, control, limit or deny"},
     {"limit a { key b { window = 5 } }", 1, "option \"window\" cannot stand in key; it may stand in limit"},
     {"limit a { key b {\nkey c { } } }", 2, "section \"key\" cannot stand in key; it may stand in limit"},
     {"key a { }", 1, "section \"key\" cannot stand in the top level; it may stand in limit"},
@@ -264,7 +264,7 @@ static const struct mistake mistakes[] = {
     {"listener { deny { } }", 1, "section \"deny\" cannot stand in listener; it may stand in the top level"},
     {"deny { authenticated = yes }", 1, "it may stand in exempt"},
     {"limit a { maximum_good = 5 }", 1, "unknown name \"maximum_good\"; did you mean \"max_good\"?"},
-    {"http { }", 1, "unknown name \"http\"; at the top level may stand: mode"},
+    {"state { }", 1, "unknown name \"state\"; at the top level may stand: mode"},
     {"milter { listener_sessions = 5 }", 1, "cannot stand in milter; it may stand in the top level, listener, listen"},
     {"listener { peer a { service_sessions = 5 } }", 1, "it may stand in the top level or listener"},
 

@@ -169,6 +169,39 @@ START_TEST(the_milter_has_a_backlog_and_no_other_option)
 }
 END_TEST
 
+START_TEST(http_and_control_are_there_when_their_section_is)
+{
+    assert_loads("", 0);
+    ck_assert_ptr_null(config->http.socket);
+    ck_assert_ptr_null(config->control.socket);
+    assert_loads("\nhttp {\n}\ncontrol { }", 0);
+    ck_assert_str_eq(config->http.socket, "127.0.0.1:7359");
+    ck_assert_int_eq(config->http.address.kind, SOCKET_INET);
+    ck_assert_str_eq(config->http.address.host, "127.0.0.1");
+    ck_assert_uint_eq(config->http.address.port, 7359);
+    ck_assert_uint_eq(config->http.line, 2);
+    ck_assert_str_eq(config->control.socket, "/run/tidegate/control.sock");
+    ck_assert_int_eq(config->control.address.kind, SOCKET_UNIX);
+    ck_assert_str_eq(config->control.address.path, "/run/tidegate/control.sock");
+    ck_assert_uint_eq(config->control.mode, 0600);
+    ck_assert_ptr_null(config->control.group);
+    assert_loads("ttl = 9 backlog = 7 http { listen = \"[0:0::1]:1\" nodelay = no tos = 8 }\n"
+                 "control { socket = unix:/run/x mode = 0660 group = root backlog = 8 }",
+                 0);
+    ck_assert_int_eq(config->http.address.kind, SOCKET_INET6);
+    ck_assert_str_eq(config->http.address.host, "::1");
+    ck_assert_uint_eq(config->http.address.port, 1);
+    ck_assert_int_eq(config->http.options.value[SOCKET_TTL], 9);
+    ck_assert_int_eq(config->http.options.value[SOCKET_BACKLOG], 7);
+    ck_assert_int_eq(config->http.options.value[SOCKET_NODELAY], 0);
+    ck_assert_int_eq(config->http.options.value[SOCKET_TOS], 8);
+    ck_assert_int_eq(config->control.options.value[SOCKET_BACKLOG], 8);
+    ck_assert_int_eq(config->control.options.value[SOCKET_TTL], SOCKET_UNSET);
+    ck_assert_uint_eq(config->control.mode, 0660);
+    ck_assert_str_eq(config->control.group, "root");
+}
+END_TEST
+
 /* ---- mistakes ---- */
 
 static const struct mistake mistakes[] = {
@@ -183,8 +216,9 @@ static const struct mistake mistakes[] = {
     {"policy { " TCP "\nconnections = 1000001 }", 2, "connections: 1000001 is too large"},
     {"milter {\nsessions = none }", 2, "option \"sessions\" cannot stand in milter; it may stand in policy"},
     {"milter {\nnodelay = no }", 2,
-     "option \"nodelay\" cannot stand in milter; it may stand in the top level or policy"},
-    {"listener {\nbacklog = 5 }", 2, "cannot stand in listener; it may stand in the top level, milter or policy"},
+     "option \"nodelay\" cannot stand in milter; it may stand in the top level, policy or http"},
+    {"listener {\nbacklog = 5 }", 2,
+     "cannot stand in listener; it may stand in the top level, milter, policy, http or control"},
     {"policy { " TCP "\ngroup = root }", 2,
      "group is for a unix socket, and the socket is \"inet:7358@127.0.0.1\"; remove it, or write socket = "
      "\"unix:/run/tidegate/policy.sock\""},
@@ -221,6 +255,40 @@ static const struct mistake mistakes[] = {
     {"policy {\nsocket = \"inet:7357@127.0.0.1\" reuse_port = yes }", 2,
      "socket: \"inet:7357@127.0.0.1\" is the milter's; choose another port"},
     {"milter { socket = unix:/run/x }\npolicy { socket = /run/x }", 2, "is the milter's; choose another path"},
+
+    {"http {\nlisten = 7359 }", 2,
+     "listen: \"7359\" is no address and port; write \"127.0.0.1:7359\" or \"[::1]:7359\""},
+    {"http {\nlisten = \":7359\" }", 2, "listen: \":7359\" is no address and port"},
+    {"http {\nlisten = \"localhost:7359\" }", 2, "is no address and port (host names are not looked up)"},
+    {"http {\nlisten = \"::1:7359\" }", 2, "is no address and port"},
+    {"http {\nlisten = \"[127.0.0.1]:7359\" }", 2, "is no address and port"},
+    {"http {\nlisten = \"[::1]\" }", 2, "is no address and port"},
+    {"http {\nlisten = \"[:7359\" }", 2, "is no address and port"},
+    {"http {\nlisten = \"127.0.0.1:0\" }", 2, "\"0\" is no port"},
+    {"http {\nlisten = \"127.0.0.1:65536\" }", 2, "\"65536\" is no port"},
+    {"http {\nlisten = \"127.0.0.1:\" }", 2, "\"\" is no port"},
+    {"http {\nsocket = \"/run/x\" }", 2,
+     "option \"socket\" cannot stand in http; it may stand in milter, policy or control"},
+    {"http { }\nhttp { }", 2, "http stands twice here"},
+    {"http \"x\" { }", 1, "http takes no title"},
+    {"http {\nmode = 0600 }", 2, "option \"mode\" cannot stand in http"},
+    {"http {\nttl = 0 }", 2, "ttl: 0 is too small"},
+    {"control {\nsocket = \"run/x\" }", 2, "socket: "},
+    {"control {\nsocket = \"inet:7359@127.0.0.1\" }", 2, "socket: "},
+    {"control {\nsocket = \"unix:x\" }", 2, "socket: "},
+    {"control {\nlisten = \"127.0.0.1:7359\" }", 2, "option \"listen\" cannot stand in control; it may stand in http"},
+    {"control {\nnodelay = no }", 2, "option \"nodelay\" cannot stand in control"},
+    {"control {\nmode = 8 }", 2, "mode: \"8\" is no octal mode"},
+    {"control {\ngroup = no-such-group-here }", 2, "there is no group \"no-such-group-here\""},
+    {"control { }\ncontrol { }", 2, "control stands twice here"},
+    {"listener { control { } }", 1, "section \"control\" cannot stand in listener; it may stand in the top level"},
+    {"http {\nlisten = \"127.0.0.1:7357\" }", 2, "listen: \"127.0.0.1:7357\" is the milter's; choose another port"},
+    {"policy { socket = \"inet:7359@127.0.0.1\" }\nhttp {\nlisten = \"127.0.0.1:7359\" }", 3,
+     "listen: the policy section of line 1 has \"inet:7359@127.0.0.1\" already; choose another port"},
+    {"milter { socket = unix:/run/x group = root }\ncontrol {\nsocket = /run/x }", 3,
+     "socket: \"/run/x\" is the milter's; choose another path"},
+    {"policy { " UNIX "}\ncontrol {\nsocket = \"unix:/run/x/policy\" }", 3,
+     "socket: the policy section of line 1 has \"unix:/run/x/policy\" already; choose another path"},
 };
 
 START_TEST(a_mistake_is_refused_with_line_and_remedy)
@@ -266,6 +334,12 @@ START_TEST(what_has_no_effect_or_too_little_is_warned_about)
     assert_loads("listener { } policy { " TCP "}", 0);
     assert_warns("policy {\nsocket = unix:/run/x }", 2, "without group");
     assert_warns("policy {\nsocket = unix:/run/x mode = 0660 }", 2, "without group");
+    assert_warns("http {\nlisten = \"0.0.0.0:7359\" }", 2, "whoever reaches \"0.0.0.0:7359\" can read");
+    assert_warns("http {\nlisten = \"[::]:7359\" }", 2, "whoever reaches");
+    assert_warns("http {\nlisten = \"192.0.2.127:7359\" }", 2, "whoever reaches");
+    assert_loads("http { listen = \"127.1.2.3:7359\" }", 0);
+    assert_warns("control {\nmode = 0660 }", 1, "without group");
+    assert_warns("control {\ngroup = root }", 2, "group has no effect with mode = \"0600\"; write mode = \"0660\"");
     assert_loads("policy { socket = unix:/run/x group = root }", 0);
     assert_loads("policy { socket = unix:/run/x mode = 0666 }", 0);
 }
@@ -306,10 +380,34 @@ START_TEST(a_dump_has_what_holds_and_loads_again)
                  "Sessions = KERNEL send_buffer = 2048 ttl = 64 } backlog = 9 nodelay = OFF linger = 60\n"
                  "listener { } POLICY { " UNIX "connections = 7 backlog = 3 }",
                  0);
+    static const char service[] = "http {\n"
+                                  "    listen = \"[::1]:7359\"\n"
+                                  "    backlog = 0\n"
+                                  "    nodelay = yes\n"
+                                  "    send_buffer = 0\n"
+                                  "    receive_buffer = 0\n"
+                                  "    reuse_port = no\n"
+                                  "    reuse_address = yes\n"
+                                  "    ttl = 5\n"
+                                  "}\n"
+                                  "control {\n"
+                                  "    socket = \"/run/tidegate/control.sock\"\n"
+                                  "    group = \"root\"\n"
+                                  "    mode = \"0660\"\n"
+                                  "    backlog = 0\n"
+                                  "}\n";
     char *first = dump_text();
     ck_assert_msg(strstr(first, expected) != NULL, "%s", first);
     assert_loads(first, 0);
     char *second = dump_text();
+    ck_assert_str_eq(first, second);
+    free(first);
+    free(second);
+    assert_loads("Http { Listen = \"[::1]:7359\" ttl = 5 }\nCONTROL { group = root mode = 660 }", 0);
+    first = dump_text();
+    ck_assert_msg(strstr(first, service) != NULL, "%s", first);
+    assert_loads(first, 0);
+    second = dump_text();
     ck_assert_str_eq(first, second);
     free(first);
     free(second);
@@ -355,6 +453,18 @@ START_TEST(a_socket_that_comes_goes_or_changes_needs_a_restart)
                    "policy unix:/run/x/policy mode changes from \"0666\" to \"0606\"");
     assert_restart("policy { " UNIX "}", "policy { " UNIX "\n\ngroup = root }", 3,
                    "group changes from \"\" to \"root\"");
+    assert_restart("", "\nhttp { }", 2, "http socket \"127.0.0.1:7359\" is new");
+    assert_restart("http { }", "", 0, "http socket \"127.0.0.1:7359\" goes");
+    assert_restart("http { }", "http {\nlisten = \"127.0.0.1:1\" }", 2,
+                   "http listen changes from \"127.0.0.1:7359\" to \"127.0.0.1:1\"");
+    assert_restart("http { }", "http {\nttl = 5 }", 2, "http ttl changes from \"\" to \"5\"");
+    assert_restart("http { }", "http { listen = \"127.0.0.1:7359\" ttl = 5 }\nttl = 5", 1, "http ttl changes");
+    assert_restart("http { }", "http { listen = \"127.0.0.1:7359\" }", 0, NULL);
+    assert_restart("", "\ncontrol { }", 2, "control socket \"/run/tidegate/control.sock\" is new");
+    assert_restart("control { }", "", 0, "control socket \"/run/tidegate/control.sock\" goes");
+    assert_restart("control { mode = 0666 }", "control {\nmode = 0606 }", 2,
+                   "control mode changes from \"0666\" to \"0606\"");
+    assert_restart("control { }", "control { socket = \"unix:/run/x\" }", 1, "control socket changes from");
     assert_restart("", "\nmilter { backlog = 5 }", 2, "milter backlog changes from \"0\" to \"5\"");
     assert_restart("", "\nbacklog = 5", 2, "milter backlog changes from \"0\" to \"5\"");
 }
@@ -410,6 +520,7 @@ static Suite *test_suite(void)
     tcase_add_test(values, without_a_section_there_is_no_policy_socket);
     tcase_add_test(values, a_policy_section_has_its_defaults);
     tcase_add_test(values, every_option_arrives);
+    tcase_add_test(values, http_and_control_are_there_when_their_section_is);
     tcase_add_loop_test(values, what_a_section_does_not_say_the_top_level_says, 0, SOCKET_OPTION_COUNT);
     tcase_add_test(values, the_milter_has_a_backlog_and_no_other_option);
     TCase *refused = test_case(suite, "mistakes");
