@@ -397,7 +397,7 @@ show() {
     shown=0
     perl "$scratch/client.pl" "$port" "$scratch/build/tidegate" "$scratch/tidegate.conf" || shown=$?
     say "What tidegated logged"
-    sed -e '/event=counters/d' -e 's/^/    /' "$scratch/gate.log"
+    sed -e '/event=counters/d' -e '/event=user/d' -e 's/^/    /' "$scratch/gate.log"
     [ "$shown" -eq 0 ] || die "that is not what should have been read; Postfix says: $(cat "$scratch/maillog")"
 }
 
