@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The command that lifts it, fit for a shell: a name may hold anything printable, so it is quoted where it must be. */
-static json_t *lift_command(const char *target)
+json_t *lift_command(const char *target)
 {
     char text[4 * KEY_TEXT_SIZE + 32] = "tidegate unban ";
     size_t length = strlen(text);

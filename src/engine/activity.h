@@ -31,8 +31,8 @@ struct activity_view {
     uint32_t monitored;         /* and those that would have been */
 };
 
-/* Copies those of which anything is known, found among ENGINE_BATCH records from *next on, at most `room` (8 or more), and moves *next on; it is 0
- * again after the last. Nothing, and 0, when the engine was made without `activity`. */
+/* Copies those of which anything is known, found among ENGINE_BATCH records from *next on, at most `room` (8 or more),
+ * and moves *next on; it is 0 again after the last. Nothing, and 0, when the engine was made without `activity`. */
 size_t engine_activity(const struct engine *engine, enum activity_kind kind, int64_t now, uint64_t *next,
                        struct activity_view *out, size_t room);
 

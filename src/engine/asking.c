@@ -47,6 +47,12 @@ struct session_facts asking_facts(const struct explain_subject *subject)
                                   .local_port = subject->local_port};
 }
 
+bool engine_place_known(const struct engine *engine, const struct explain_subject *subject)
+{
+    const struct session_facts facts = asking_facts(subject);
+    return subject->anywhere || rules_place_known(tally_rules(engine->current), &facts);
+}
+
 bool asking_concerns(struct asking *asking, enum limit_count count, enum limit_per per)
 {
     const struct explain_subject *subject = asking->subject;

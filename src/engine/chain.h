@@ -66,6 +66,10 @@ uint32_t rules_cap_line(const struct rules *rules, scope_id scope);
 uint32_t rules_place_count(const struct rules *rules);
 void rules_place(const struct rules *rules, uint32_t number, struct session_facts *facts);
 
+/* False when the configuration names where sessions come in, but has no listener for this one, which therefore stands
+ * in the service alone. */
+bool rules_place_known(const struct rules *rules, const struct session_facts *facts);
+
 /* The client of an address as this rule set counts clients. */
 struct prefix rules_client(const struct rules *rules, const struct addr *addr);
 

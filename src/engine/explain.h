@@ -69,9 +69,10 @@ static inline bool explanation_refuses(const struct explanation *one)
 
 /*
  * Everything that concerns the subject, in the order in which it is judged (of several places: lists, limits by number,
- * the score, caps), at most `room`, and returns how many there are (more than `room`: the rest was left out). Nothing
- * changes. Looks at every place of the configuration where the subject is `anywhere`, but no more than EXPLAIN_PLACES
- * of them; a counter that is reached from several is told once.
+ * caps, the score), at most `room`, and returns how many there are (more than `room`: the rest was left out, and what
+ * is reached from several places may count more than once). Nothing changes. Looks at every place of the configuration
+ * where the subject is `anywhere`, but no more than EXPLAIN_PLACES of them; a counter that is reached from several is
+ * told once.
  *
  * What a name says of itself (a sender, a HELO) is judged with its own command. Without a client the number of its
  * networks is told as for one that comes from a new network. Whether a session has points before is not known: the
@@ -81,6 +82,10 @@ static inline bool explanation_refuses(const struct explanation *one)
 #define EXPLAIN_PLACES 256
 size_t engine_explain(const struct engine *engine, const struct explain_subject *subject, int64_t now,
                       struct explanation *out, size_t room);
+
+/* False when the configuration names where sessions come in, but not where the subject does, to which therefore applies
+ * what is said of the whole service alone. */
+bool engine_place_known(const struct engine *engine, const struct explain_subject *subject);
 
 /* One value that applies to a session, and where it is said. */
 struct evaluation {

@@ -89,6 +89,14 @@ static void find_listener(const struct rules *rules, const struct session_facts 
         *listener = *listen != RULES_NO_SCOPE ? rules->scopes[*listen].parent : rules->catch_all;
 }
 
+bool rules_place_known(const struct rules *rules, const struct session_facts *facts)
+{
+    scope_id listener, listen;
+
+    find_listener(rules, facts, &listener, &listen);
+    return listener != rules->catch_all || rules->catch_all_given || rules->listen_count + rules->name_count == 0;
+}
+
 const struct settings *level_settings(const struct rules *rules, uint32_t level)
 {
     return level & CHAIN_LAYER ? &rules->layers[level & ~CHAIN_LAYER] : &rules->scopes[level].settings;

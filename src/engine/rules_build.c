@@ -209,6 +209,7 @@ static bool copy_scopes(struct build *build)
         if (rules->catch_all != RULES_NO_SCOPE)
             return fail(build, RULES_DUPLICATE_CATCH_ALL, (scope_id)i, rules->catch_all);
         rules->catch_all = (scope_id)i;
+        rules->catch_all_given = true;
     }
     if (rules->catch_all == RULES_NO_SCOPE) {
         rules->catch_all = rules->scope_count++;

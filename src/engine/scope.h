@@ -148,6 +148,7 @@ struct rules {
     struct name_key *names; /* sorted by hash */
     uint32_t name_count;
     scope_id catch_all; /* the listener of a session that no other matches */
+    bool catch_all_given;
     unsigned client_ipv4_bits, client_ipv6_bits;
     struct limit_kind limits[LIMITS_MAX];
     uint32_t limit_count;

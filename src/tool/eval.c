@@ -7,7 +7,7 @@
 
 static const struct column columns[] = {{.heading = "WHAT", .cut = true},
                                         {.heading = "VALUE", .cut = true},
-                                        {.heading = "SCOPE", .cut = true},
+                                        {.heading = "SCOPE", .cut = true, .tail = true},
                                         {.heading = "LINE", .right = true}};
 
 static void add_row(struct grid *grid, const char *what, const char *value, const json_t *said)

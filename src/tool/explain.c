@@ -23,12 +23,12 @@ static const json_t *refusing(const json_t *answer)
     return NULL;
 }
 
-/* "FILE:LINE", or "the default": a new text. */
+/* " (FILE:LINE)", where there is a line: a new text. */
 static char *place(const json_t *said)
 {
     double line = field_number(said, "line");
 
-    return line >= 1 ? text_print("%s:%.0f", field_text(said, "file"), line) : text_copy("the default");
+    return line >= 1 ? text_print(" (%s:%.0f)", field_text(said, "file"), line) : text_copy("");
 }
 
 /* "10 of at most 10 connections in 90s": a new text. */
@@ -64,17 +64,11 @@ static char *until(const json_t *limit)
 /* Why that limit refuses: a new text. */
 static char *reason(const json_t *limit)
 {
-    const char *state = field_text(limit, "state");
-    char duration[TEXT_DURATION_SIZE];
-    char *text;
-
-    if (strcmp(state, "denied") == 0)
+    if (strcmp(field_text(limit, "state"), "denied") == 0)
         return text_copy("it stands in a list");
-    char *counted = amount(limit);
     if (field_true(limit, "banned"))
-        text = text_print("it is banned for %s yet", text_duration(field_number(limit, "ban_left"), duration));
-    else
-        text = text_print("%s are counted", counted);
+        return text_copy("it is banned");
+    char *counted = amount(limit), *text = text_print("%s are counted", counted);
     free(counted);
     return text;
 }
@@ -92,8 +86,8 @@ static void put_sentence(const json_t *answer, const char *who, const struct scr
         text = text_print("%s would be let in.", who);
     } else if (limit) {
         char *why = reason(limit), *where = place(limit), *when = until(limit);
-        text = text_print("%s would be refused by %s (%s), as %s. It may come again %s.", who,
-                          field_text(limit, "limit"), where, why, when);
+        text = text_print("%s would be refused by %s%s, as %s. It may come again %s.", who, field_text(limit, "limit"),
+                          where, why, when);
         free(why);
         free(where);
         free(when);
@@ -113,10 +107,10 @@ static enum style state_style(const char *state)
     return STYLE_BAD;
 }
 
-static void put_limits(const json_t *limits, const struct screen *screen)
+static void put_table(const json_t *limits, const struct screen *screen)
 {
     static const struct column columns[] = {{.heading = "LIMIT", .cut = true},
-                                            {.heading = "SCOPE", .cut = true},
+                                            {.heading = "SCOPE", .cut = true, .tail = true},
                                             {.heading = "KEY", .cut = true},
                                             {.heading = "COUNT", .right = true},
                                             {.heading = "MAX", .right = true},
@@ -163,6 +157,21 @@ static void put_lifts(const json_t *limits, const struct screen *screen)
     }
 }
 
+static void put_limits(const json_t *answer, const struct screen *screen)
+{
+    const json_t *limits = field_list(answer, "limits");
+    double left_out = field_number(answer, "left_out");
+
+    if (json_array_size(limits) == 0)
+        return;
+    screen_say(screen, 2, "Lines are of %s.", field_text(json_array_get(limits, 0), "file"));
+    fputc('\n', screen->out);
+    put_table(limits, screen);
+    if (left_out >= 1)
+        fprintf(screen->out, "... and %.0f more\n", left_out);
+    put_lifts(limits, screen);
+}
+
 static bool is_client(const char *word)
 {
     struct addr addr;
@@ -197,11 +206,7 @@ int tool_explain(struct tool *tool)
             char *who = client && name ? text_print("%s with %s", client, name) : text_copy(client ? client : name);
             put_sentence(answer, who, &tool->screen);
             free(who);
-            const json_t *limits = field_list(answer, "limits");
-            if (json_array_size(limits) > 0)
-                fputc('\n', tool->screen.out);
-            put_limits(limits, &tool->screen);
-            put_lifts(limits, &tool->screen);
+            put_limits(answer, &tool->screen);
         }
     }
     json_decref(answer);

@@ -9,8 +9,8 @@
 /* Between two columns. */
 #define GAP 2
 
-/* A column is never cut below that. */
-#define NARROWEST 4
+/* Columns of names are not cut below that before others are cut, too. */
+#define NARROWEST_NAME 4
 
 struct cell {
     char *text;
@@ -72,7 +72,7 @@ static size_t widest(const struct grid *grid, const size_t *widths, bool any)
     size_t found = grid->column_count;
 
     for (size_t i = 0; i < grid->column_count; i++)
-        if ((any || grid->columns[i].cut) && widths[i] > NARROWEST &&
+        if ((any || grid->columns[i].cut) && widths[i] > (any ? 1 : NARROWEST_NAME) &&
             (found == grid->column_count || widths[i] > widths[found]))
             found = i;
     return found;
@@ -136,7 +136,7 @@ static void put_cell(const struct grid *grid, const struct screen *screen, const
     if (grid->columns[column].right)
         fprintf(screen->out, "%*s", (int)blanks, "");
     style_begin(screen, style);
-    taken = text_put_cut(text, widths[column], screen->out);
+    taken = (grid->columns[column].tail ? text_put_tail : text_put_cut)(text, widths[column], screen->out);
     style_end(screen, style);
     if (last)
         return;

@@ -25,6 +25,7 @@ struct column {
     const char *heading;
     bool right; /* numbers stand to the right */
     bool cut;   /* names may be cut where the line is too long; others are only when that does not help */
+    bool tail;  /* what is cut is the beginning: the end says most */
 };
 
 struct grid;

@@ -49,9 +49,12 @@ void show_domains(const json_t *domains, const struct screen *screen, size_t row
 
 void show_bans(const json_t *bans, const struct screen *screen, size_t rows)
 {
-    static const struct column columns[] = {{.heading = "BANNED", .cut = true},  {.heading = "BY LIMIT", .cut = true},
-                                            {.heading = "SCOPE", .cut = true},   {.heading = "ACTION"},
-                                            {.heading = "SINCE", .right = true}, {.heading = "LEFT", .right = true}};
+    static const struct column columns[] = {{.heading = "BANNED", .cut = true},
+                                            {.heading = "BY LIMIT", .cut = true},
+                                            {.heading = "SCOPE", .cut = true, .tail = true},
+                                            {.heading = "ACTION"},
+                                            {.heading = "SINCE", .right = true},
+                                            {.heading = "LEFT", .right = true}};
     struct grid *grid = grid_new(columns, 6);
     char duration[TEXT_DURATION_SIZE];
 

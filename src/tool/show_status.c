@@ -23,7 +23,7 @@ static enum style fill_style(double sessions, double max)
 
 void show_scopes(const json_t *status, const struct screen *screen, size_t rows)
 {
-    static const struct column columns[] = {{.heading = "SCOPE", .cut = true},
+    static const struct column columns[] = {{.heading = "SCOPE", .cut = true, .tail = true},
                                             {.heading = "SESSIONS", .right = true},
                                             {.heading = "MAX", .right = true},
                                             {.heading = ""},

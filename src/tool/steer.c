@@ -57,7 +57,8 @@ int tool_unban(struct tool *tool)
         status = TOOL_NO;
     if (lifted >= 0 && !tool->json) {
         if (lifted < 1)
-            fputs("no such ban was in force\n", tool->screen.out);
+            screen_say(&tool->screen, 0, "no such ban was in force%s%s%s", target ? "; see tidegate explain " : "",
+                       target ? target : "", target ? ", and tidegate bans" : "");
         else
             fprintf(tool->screen.out, "%.0f %s lifted\n", lifted, lifted < 2 ? "ban was" : "bans were");
     }

@@ -127,6 +127,20 @@ size_t text_put_cut(const char *clean, size_t width, FILE *out)
     return taken + dots;
 }
 
+size_t text_put_tail(const char *clean, size_t width, FILE *out)
+{
+    size_t left = text_width(clean), dots = width < 3 ? width : 3, columns;
+
+    if (left <= width)
+        return text_put_cut(clean, width, out);
+    while (left > width - dots) {
+        clean += character(clean, &columns);
+        left -= columns;
+    }
+    fprintf(out, "%.*s%s", (int)dots, "...", clean);
+    return left + dots;
+}
+
 /* One line's worth of the harmless text: how many bytes, up to a blank where there is one. */
 static size_t line_of(const char *clean, size_t width)
 {

@@ -40,6 +40,9 @@ size_t text_width(const char *clean);
  * "...", or in as many dots as there is room for. Returns how many columns were written. */
 size_t text_put_cut(const char *clean, size_t width, FILE *out);
 
+/* The same, but it is the beginning that is cut, and the dots come first. */
+size_t text_put_tail(const char *clean, size_t width, FILE *out);
+
 /* Writes a text, made harmless, with line breaks between words so that no line has more than `width` columns (0: no
  * breaks); further lines begin with `indent` blanks. A word that is too long for a line is broken. Ends the line. */
 void text_put_wrapped(const char *text, size_t width, size_t indent, FILE *out);

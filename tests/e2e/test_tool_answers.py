@@ -118,8 +118,9 @@ SOME_BANS = [ban("192.0.2.0/24", limit="ban", since=9.1, left=86400), ban("192.0
 
 BANNED = """\
 192.0.2.7 would be refused by client_connections
-  (/etc/tidegate/tidegate.conf:31), as it is banned for 1h 56m yet. It may come
-  again in 1h 56m.
+  (/etc/tidegate/tidegate.conf:31), as it is banned. It may come again in 1h
+  56m.
+Lines are of /etc/tidegate/tidegate.conf.
 
 LIMIT               SCOPE    KEY        COUNT  MAX   IN  MODE   STATE   LINE
 service_sessions    service                 1    -       block  open       -
@@ -176,7 +177,8 @@ OUTPUTS = [
      "a.example was banned already; now it is for 1d\n", 0),
     (["unban", "192.0.2.7"], "/unban", {"lifted": 1}, "1 ban was lifted\n", 0),
     (["unban", "192.0.2.7"], "/unban", {"lifted": 12}, "12 bans were lifted\n", 0),
-    (["unban", "192.0.2.7"], "/unban", {"lifted": 0}, "no such ban was in force\n", 1),
+    (["unban", "192.0.2.7"], "/unban", {"lifted": 0}, "no such ban was in force; see tidegate explain 192.0.2.7, and tidegate bans\n", 1),
+    (["unban", "--limit", "ban"], "/unban", {"lifted": 0}, "no such ban was in force\n", 1),
     (["explain", "192.0.2.7"], "/explain", explained(SERVICE, CONNECTIONS, refused_by="client_connections"), BANNED, 1),
     (["explain", "192.0.2.7"], "/explain", explained(), "192.0.2.7 would be let in.\n", 0),
     (["eval", "10.1.1.1"], "/eval", SOME_VALUES, EVAL, 0),
@@ -256,7 +258,7 @@ SENTENCES = [
      "192.0.2.7 would be refused by client_connections (/etc/tidegate/tidegate.conf:31), as 10 of at most 10 "
      "connections in 90s are counted. It may come again in 30s."),
     (explained(reasons("deny", "denied", next=None, next_when="never", line=None), refused_by="deny"),
-     "192.0.2.7 would be refused by deny (the default), as it stands in a list. It may come again once the rules "
+     "192.0.2.7 would be refused by deny, as it stands in a list. It may come again once the rules "
      "change."),
     (explained(reasons("client_connections", "full", mode="monitor"), mode="monitor"),
      "192.0.2.7 would be let in."),

@@ -1,6 +1,397 @@
+/*
+ * test_explain.c: what concerns somebody, and which values apply to him; where each is said. Links all of src/engine.
+ * That it is true, test_explain_twin.c tries.
+ */
 #include "check_main.h"
 #include "engine_case.h"
+
+#include "engine/bans.h"
+#include "engine/explain.h"
+
+#define CONNECTIONS LIMIT_NUMBER_CLIENT_CONNECTIONS
+#define ROOM 40
+
+static struct explanation told[ROOM];
+static struct evaluation values[200];
+static size_t count;
+
+static struct explain_subject client_of(const char *client)
+{
+    struct explain_subject subject = {.anywhere = true};
+    ck_assert(addr_parse(client, &subject.client));
+    return subject;
+}
+
+static struct explain_subject sender_of(const char *address, const char *domain)
+{
+    struct explain_subject subject = {.anywhere = true};
+    subject.name[PER_SENDER] = subject.name[PER_RECIPIENT] = address;
+    subject.name[PER_SENDER_DOMAIN] = subject.name[PER_RECIPIENT_DOMAIN] = domain;
+    return subject;
+}
+
+static void explain(struct explain_subject subject)
+{
+    memset(told, 0xee, sizeof told);
+    count = engine_explain(engine, &subject, now, told, ROOM);
+    ck_assert_uint_le(count, ROOM);
+}
+
+static const struct explanation *of(const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(told[i].name, name) == 0)
+            return &told[i];
+    ck_abort_msg("%s is not told", name);
+    return NULL;
+}
+
+/* The names of what is told, in its order. */
+static void assert_told(const char *expected)
+{
+    char names[1000] = "";
+    for (size_t i = 0; i < count; i++)
+        strcat(strcat(names, i > 0 ? " " : ""), told[i].name);
+    ck_assert_str_eq(names, expected);
+}
+
+#define assert_counted(name, at_line, counted, most, when) \
+    do {                                                   \
+        ck_assert_uint_eq(of(name)->line, at_line);        \
+        ck_assert_uint_eq(of(name)->count, counted);       \
+        ck_assert_uint_eq(of(name)->max, most);            \
+        ck_assert_int_eq(of(name)->next, when);            \
+    } while (0)
+
+START_TEST(a_window_with_its_line_count_and_next_admission)
+{
+    rules_at_line(builder, 31);
+    limit_block_id block = limit_in(RULES_SERVICE, CONNECTIONS, 2);
+    rules_at_line(builder, 32);
+    rules_set_term(builder, block, TERM_WINDOW, 90 * SECOND);
+    start();
+    explain(client_of("192.0.2.7"));
+    assert_told("client_connections");
+    assert_counted("client_connections", 31, 0, 2, NEXT_NOW);
+    connect_from("192.0.2.7");
+    now += 10 * SECOND;
+    connect_from("192.0.2.7");
+    explain(client_of("192.0.2.7"));
+    assert_counted("client_connections", 31, 2, 2, NEXT_AT);
+    ck_assert(explanation_refuses(&told[0]) && told[0].at_connect && !told[0].banned);
+    ck_assert_int_ge(told[0].next_ns, 80 * SECOND);
+    ck_assert_int_le(told[0].next_ns, 92 * SECOND); /* at the latest after 1.12 windows (window.h) */
+    ck_assert_int_eq(told[0].window_ns, 90 * SECOND);
+    ck_assert_int_eq(told[0].limit, LIMIT_NUMBERED + CONNECTIONS);
+    ck_assert_int_eq(told[0].mode, MODE_BLOCK);
+    ck_assert_str_eq(told[0].scope, "service");
+    ck_assert_uint_eq(told[0].client.bits, 32);
+    explain(client_of("192.0.2.8"));
+    assert_counted("client_connections", 31, 0, 2, NEXT_NOW);
+}
+END_TEST
+
+START_TEST(a_ban_and_a_window_until_the_later)
+{
+    limit_block_id block = limit_in(RULES_SERVICE, CONNECTIONS, 1);
+    rules_set_term(builder, block, TERM_WINDOW, 600 * SECOND);
+    rules_set_term(builder, block, TERM_BAN, 60 * SECOND);
+    start();
+    connect_from("192.0.2.7");
+    connect_from("192.0.2.7");
+    assert_refused("client_connections", 1, 1);
+    explain(client_of("192.0.2.7"));
+    ck_assert(told[0].banned);
+    ck_assert_int_gt(told[0].ban_left_ns, 59 * SECOND);
+    ck_assert_int_le(told[0].ban_left_ns, 60 * SECOND + 2 * TICK);
+    ck_assert_int_ge(told[0].next_ns, 599 * SECOND);
+    now += 61 * SECOND;
+    explain(client_of("192.0.2.7"));
+    ck_assert(!told[0].banned && told[0].ban_left_ns == 0 && told[0].next == NEXT_AT);
+}
+END_TEST
+
+START_TEST(what_is_open_waits_for_a_close)
+{
+    scope_id listener = rules_add_scope(builder, SCOPE_LISTENER, RULES_SERVICE, NULL);
+    rules_at_line(builder, 3);
+    rules_set(builder, RULES_SERVICE, SETTING_SERVICE_SESSIONS, 5);
+    rules_at_line(builder, 7);
+    rules_set(builder, listener, SETTING_LISTENER_SESSIONS, 1);
+    rules_at_line(builder, 9);
+    limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_SESSIONS, 1);
+    limit_in(RULES_SERVICE, LIMIT_NUMBER_SESSION_MESSAGES, 4);
+    start();
+    session_id id = connect_from("192.0.2.7");
+    explain(client_of("192.0.2.7"));
+    assert_told("client_sessions session_messages listener_sessions service_sessions");
+    assert_counted("client_sessions", 9, 1, 1, NEXT_ON_CLOSE);
+    assert_counted("session_messages", 9, 0, 4, NEXT_SESSION);
+    assert_counted("listener_sessions", 7, 1, 1, NEXT_ON_CLOSE);
+    assert_counted("service_sessions", 3, 1, 5, NEXT_NOW);
+    ck_assert(!explanation_refuses(of("session_messages")));
+    leave(id);
+    explain(client_of("192.0.2.7"));
+    assert_counted("client_sessions", 9, 0, 1, NEXT_NOW);
+    assert_counted("listener_sessions", 7, 0, 1, NEXT_NOW);
+    explain(sender_of("a@b.example", "b.example")); /* caps and sessions are nothing of a name's */
+    ck_assert_uint_eq(count, 0);
+}
+END_TEST
+
+START_TEST(keys_and_exceptions_have_their_lines)
+{
+    limit_block_id block = limit_in(RULES_SERVICE, CONNECTIONS, 2);
+    struct prefix ten = prefix_of("10.0.0.0/8"), other = prefix_of("192.0.2.0/24");
+    rules_at_line(builder, 11);
+    rules_add_key_prefix(builder, block, &ten, &(struct limit_maxima){.set = 1u << TERM_MAX, .max = {7}});
+    rules_at_line(builder, 12);
+    rules_add_except_prefix(builder, block, &other);
+    start();
+    explain(client_of("10.1.1.1"));
+    assert_counted("client_connections", 11, 0, 7, NEXT_NOW);
+    ck_assert(!told[0].exempt);
+    explain(client_of("192.0.2.7"));
+    assert_counted("client_connections", 12, 0, 0, NEXT_NOW);
+    ck_assert(told[0].exempt);
+    explain(client_of("198.51.100.1"));
+    assert_counted("client_connections", 0, 0, 2, NEXT_NOW);
+}
+END_TEST
+
+START_TEST(lists_and_bans_with_the_entry)
+{
+    struct prefix bad = prefix_of("192.0.2.0/24"), good = prefix_of("10.0.0.0/8"), worse = prefix_of("198.51.100.0/24");
+    struct ban_target target = {.clients = worse};
+    rules_at_line(builder, 41);
+    rules_add_list_prefix(builder, LIST_DENY, &bad);
+    rules_add_list_sender(builder, LIST_DENY, "spam.example");
+    rules_at_line(builder, 51);
+    rules_add_list_prefix(builder, LIST_EXEMPT, &good);
+    rules_add_list_prefix(builder, LIST_EXEMPT, &worse);
+    rules_add_list_authenticated(builder, LIST_EXEMPT);
+    limit_in(RULES_SERVICE, CONNECTIONS, 1);
+    limit_in(RULES_SERVICE, LIMIT_NUMBER_USER_RECIPIENTS, 1);
+    start();
+    explain(client_of("192.0.2.7"));
+    assert_told("deny client_connections");
+    ck_assert_uint_eq(told[0].line, 41);
+    ck_assert_str_eq(told[0].key, "192.0.2.0/24");
+    ck_assert(told[0].next == NEXT_NEVER && explanation_refuses(&told[0]) && told[0].at_connect);
+    explain(sender_of("a@mx.spam.example", "mx.spam.example"));
+    assert_told("deny");
+    ck_assert_str_eq(told[0].key, "spam.example");
+    ck_assert(!told[0].at_connect);
+    explain(sender_of(NULL, "spam.example"));
+    assert_told("deny");
+    connect_from("10.1.1.1");
+    explain(client_of("10.1.1.1"));
+    assert_told("exempt client_connections");
+    ck_assert_uint_eq(told[0].line, 51);
+    ck_assert(told[1].exempt && !explanation_refuses(&told[1]));
+    struct explain_subject user = {.anywhere = true, .user = "joe", .name = {[PER_USER] = "joe"}};
+    explain(user);
+    assert_told("exempt user_recipients");
+    ck_assert_str_eq(told[0].key, "");
+    ck_assert(told[1].exempt);
+    ck_assert_int_eq(engine_ban(engine, &target, 50 * SECOND, now), BAN_BEGUN);
+    explain(client_of("198.51.100.7")); /* on a tie the ban */
+    assert_told("ban client_connections");
+    ck_assert_str_eq(told[0].key, "198.51.100.0/24");
+    ck_assert(told[0].banned && told[0].next == NEXT_AT && told[0].next_ns == 50 * SECOND && !told[1].exempt);
+}
+END_TEST
+
+START_TEST(networks_of_a_name)
+{
+    limit_in(RULES_SERVICE, LIMIT_NUMBER_DOMAIN_NETWORKS, 2);
+    rules_set_term(builder, 0, TERM_BAN, 0);
+    start();
+    mail(connect_from("192.0.2.1"), "a@b.example");
+    mail(connect_from("198.51.100.1"), "c@b.example");
+    explain(sender_of(NULL, "b.example"));
+    assert_counted("domain_networks", 0, 2, 2, NEXT_AT);
+    ck_assert_str_eq(told[0].key, "b.example");
+    struct explain_subject known = sender_of("x@b.example", "b.example"), other = known;
+    ck_assert(addr_parse("192.0.2.99", &known.client) && addr_parse("203.0.113.1", &other.client));
+    explain(known);
+    assert_counted("domain_networks", 0, 2, 2, NEXT_NOW);
+    explain(other);
+    assert_counted("domain_networks", 0, 2, 2, NEXT_AT);
+}
+END_TEST
+
+/* Three listens, of which two share what is said of the service. */
+static scope_id three_places(void)
+{
+    static const uint16_t ports[] = {25, 587, 465};
+    scope_id listener = rules_add_scope(builder, SCOPE_LISTENER, RULES_SERVICE, NULL), listen = 0;
+    const struct addr any = {.family = ADDR_NONE};
+
+    for (unsigned i = 0; i < 3; i++) {
+        listen = rules_add_scope(builder, SCOPE_LISTEN, listener, i == 0 ? ":25" : i == 1 ? ":587" : ":465");
+        rules_set_listen(builder, listen, &any, ports[i]);
+    }
+    return listen;
+}
+
+START_TEST(a_counter_is_told_once)
+{
+    scope_id last = three_places();
+    limit_in(RULES_SERVICE, CONNECTIONS, 2);
+    limit_in(last, CONNECTIONS, 1);
+    rules_set(builder, RULES_SERVICE, SETTING_SERVICE_SESSIONS, 5);
+    start();
+    explain(client_of("192.0.2.7"));
+    assert_told("client_connections client_connections service_sessions");
+    ck_assert_uint_ne(told[0].max, told[1].max);
+    struct explain_subject subject = client_of("192.0.2.7");
+    subject.anywhere = false;
+    subject.local_port = 465;
+    explain(subject);
+    assert_told("client_connections service_sessions");
+    ck_assert_uint_eq(told[0].max, 1);
+    ck_assert_str_eq(told[0].scope, "listener[:25]/listen[:465]");
+    ck_assert(engine_place_known(engine, &subject));
+    subject.local_port = 26;
+    ck_assert(!engine_place_known(engine, &subject));
+    /* What there is no room for is only counted: the last of what is judged. */
+    memset(told, 0xee, sizeof told);
+    subject = client_of("192.0.2.7");
+    ck_assert_uint_gt(engine_explain(engine, &subject, now, told, 1), 1);
+    ck_assert_str_eq(told[0].name, "client_connections");
+    ck_assert_int_eq(told[1].name[0], (char)0xee);
+    ck_assert_uint_gt(engine_explain(engine, &subject, now, NULL, 0), 0);
+}
+END_TEST
+
+START_TEST(monitored_is_told_and_off_is_not)
+{
+    rules_set_term(builder, limit_in(RULES_SERVICE, CONNECTIONS, 1), TERM_MODE, MODE_MONITOR);
+    rules_set_term(builder, limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_MESSAGES, 1), TERM_MODE, MODE_OFF);
+    start();
+    connect_from("192.0.2.7");
+    explain(client_of("192.0.2.7"));
+    assert_told("client_connections");
+    ck_assert(told[0].mode == MODE_MONITOR && told[0].next == NEXT_AT && !explanation_refuses(&told[0]));
+}
+END_TEST
+
+/* ---- values ---- */
+
+static const struct evaluation *value_of(const char *limit, int term)
+{
+    for (size_t i = 0; i < count; i++)
+        if (values[i].what == EVALUATED_TERM && (int)values[i].term == term && strcmp(values[i].limit, limit) == 0)
+            return &values[i];
+    return NULL;
+}
+
+static const struct evaluation *setting_of(enum setting setting)
+{
+    for (size_t i = 0; i < count; i++)
+        if (values[i].what == EVALUATED_SETTING && values[i].setting == setting)
+            return &values[i];
+    return NULL;
+}
+
+static void evaluate(const char *client)
+{
+    struct explain_subject subject = client_of(client);
+    subject.local_port = 25;
+    count = engine_evaluate(engine, &subject, values, 200);
+    ck_assert_uint_le(count, 200);
+}
+
+#define assert_value(one, expected, from, at_line) \
+    do {                                           \
+        const struct evaluation *one_ = one;       \
+        ck_assert_ptr_nonnull(one_);               \
+        ck_assert_int_eq(one_->value, expected);   \
+        ck_assert_str_eq(one_->scope, from);       \
+        ck_assert_uint_eq(one_->line, at_line);    \
+    } while (0)
+
+START_TEST(each_value_with_who_says_it)
+{
+    scope_id way = rules_add_scope(builder, SCOPE_PATHWAY, RULES_SERVICE, "way");
+    scope_id listener = rules_add_scope(builder, SCOPE_LISTENER, RULES_SERVICE, NULL);
+    scope_id wide = rules_add_scope(builder, SCOPE_PEER, listener, "10.0.0.0/8");
+    scope_id narrow = rules_add_scope(builder, SCOPE_PEER, listener, "10.1.0.0/16");
+    struct prefix prefix = prefix_of("10.0.0.0/8"), one = prefix_of("10.1.1.1");
+    rules_add_prefix(builder, wide, &prefix);
+    prefix = prefix_of("10.1.0.0/16");
+    rules_add_prefix(builder, narrow, &prefix);
+    rules_at_line(builder, 2);
+    rules_set(builder, RULES_SERVICE, SETTING_LISTENER_SESSIONS, 100);
+    rules_at_line(builder, 4);
+    rules_set(builder, listener, SETTING_PATHWAY, way);
+    rules_at_line(builder, 6);
+    rules_set(builder, wide, SETTING_IDLE_TIME, 300 * SECOND);
+    rules_set(builder, wide, SETTING_LISTENER_SESSIONS, 9);
+    rules_at_line(builder, 8);
+    limit_block_id outer = limit_in(wide, CONNECTIONS, 3), inner = rules_add_limit_block(builder, narrow, CONNECTIONS);
+    rules_at_line(builder, 10);
+    rules_set_term(builder, inner, TERM_WINDOW, 30 * SECOND);
+    rules_at_line(builder, 12);
+    rules_add_key_prefix(builder, outer, &one, &(struct limit_maxima){.set = 1u << TERM_MAX, .max = {50}});
+    rules_at_line(builder, 14);
+    rules_set_term(builder, outer, TERM_MAX_AUTHENTICATED, 20);
+    start();
+    evaluate("10.1.2.3");
+    assert_value(&values[0], 9, "listener[default]/peer[10.0.0.0/8]", 6); /* the peer that sets it */
+    assert_value(&values[1], 100, "listener[default]", 2);
+    assert_value(&values[2], 0, "pathway[way]", 0);
+    assert_value(&values[3], 0, "service", 0);
+    ck_assert_str_eq(values[3].limit, "service_sessions");
+    assert_value(setting_of(SETTING_IDLE_TIME), 300 * SECOND, "listener[default]/peer[10.0.0.0/8]", 6);
+    ck_assert_str_eq(setting_of(SETTING_PATHWAY)->text, "way");
+    ck_assert_uint_eq(setting_of(SETTING_PATHWAY)->line, 4);
+    assert_value(setting_of(SETTING_REFUSE_AT), REFUSE_AT_HELO, "service", 0);
+    assert_value(value_of("client_connections", TERM_MAX), 3, "listener[default]/peer[10.0.0.0/8]", 8);
+    assert_value(value_of("client_connections", TERM_WINDOW), 30 * SECOND, "listener[default]/peer[10.1.0.0/16]", 10);
+    assert_value(value_of("client_connections", TERM_BAN), 0, "service", 0);
+    assert_value(value_of("client_connections", TERM_MAX_AUTHENTICATED), 20, "listener[default]/peer[10.0.0.0/8]", 14);
+    ck_assert_ptr_null(value_of("client_connections", TERM_MAX_GOOD));
+    ck_assert_ptr_null(value_of("client_connections", TERM_SOFT));
+    evaluate("10.1.1.1"); /* a key, which comes before what the limit says of those who have authenticated */
+    assert_value(value_of("client_connections", TERM_MAX), 50, "listener[default]/peer[10.0.0.0/8]", 12);
+    ck_assert_ptr_null(value_of("client_connections", TERM_MAX_AUTHENTICATED));
+    evaluate("192.0.2.1");
+    ck_assert_ptr_null(value_of("client_connections", TERM_MAX));
+    struct explain_subject subject = client_of("10.1.2.3");
+    ck_assert_uint_gt(engine_evaluate(engine, &subject, NULL, 0), 10);
+}
+END_TEST
+
+START_TEST(a_reload_brings_new_lines)
+{
+    rules_at_line(builder, 5);
+    limit_in(RULES_SERVICE, CONNECTIONS, 2);
+    start();
+    connect_from("192.0.2.7");
+    rules_at_line(builder, 8);
+    limit_in(RULES_SERVICE, CONNECTIONS, 3);
+    reload();
+    explain(client_of("192.0.2.7"));
+    assert_counted("client_connections", 8, 1, 3, NEXT_NOW);
+}
+END_TEST
+
 static Suite *test_suite(void)
 {
-    return suite_create("explain");
+    Suite *suite = suite_create("explain");
+    TCase *tests = test_case(suite, "explain");
+    tcase_add_checked_fixture(tests, case_setup, case_teardown);
+    tcase_add_test(tests, a_window_with_its_line_count_and_next_admission);
+    tcase_add_test(tests, a_ban_and_a_window_until_the_later);
+    tcase_add_test(tests, what_is_open_waits_for_a_close);
+    tcase_add_test(tests, keys_and_exceptions_have_their_lines);
+    tcase_add_test(tests, lists_and_bans_with_the_entry);
+    tcase_add_test(tests, networks_of_a_name);
+    tcase_add_test(tests, a_counter_is_told_once);
+    tcase_add_test(tests, monitored_is_told_and_off_is_not);
+    tcase_add_test(tests, each_value_with_who_says_it);
+    tcase_add_test(tests, a_reload_brings_new_lines);
+    return suite;
 }

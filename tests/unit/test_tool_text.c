@@ -1,6 +1,6 @@
 /*
- * test_tool_text.c: what the tool puts on a terminal: harmless texts, tables of a fixed width. Links src/tool/text.c and
- * src/tool/grid.c.
+ * test_tool_text.c: what the tool puts on a terminal: harmless texts, tables of a fixed width. Links src/tool/text.c
+ * and src/tool/grid.c.
  */
 #include "check_main.h"
 #include "prng.h"
@@ -55,13 +55,13 @@ START_TEST(texts_are_made_harmless)
     clean_is("\033[2J", "\\x1b[2J");
     clean_is("a\nb\rc\td\177", "a\\x0ab\\x0dc\\x09d\\x7f");
     clean_is("gr\303\266\303\237e", "gr\303\266\303\237e");
-    clean_is("\344\270\255", "\344\270\255");                            /* takes two columns */
-    clean_is("\377\303", "\\xff\\xc3");                                  /* no UTF-8, and one cut short */
-    clean_is("\303(", "\\xc3(");                                         /* a character that breaks off */
-    clean_is("\302\233", "\\xc2\\x9b");                                  /* CSI in one character */
-    clean_is("\342\200\256x", "\\xe2\\x80\\xaex");                       /* from right to left from here on */
-    clean_is("a\314\201", "a\\xcc\\x81");                                /* takes no column of its own */
-    clean_is("\355\240\200\300\200", "\\xed\\xa0\\x80\\xc0\\x80");       /* a surrogate, an overlong NUL */
+    clean_is("\344\270\255", "\344\270\255");                      /* takes two columns */
+    clean_is("\377\303", "\\xff\\xc3");                            /* no UTF-8, and one cut short */
+    clean_is("\303(", "\\xc3(");                                   /* a character that breaks off */
+    clean_is("\302\233", "\\xc2\\x9b");                            /* CSI in one character */
+    clean_is("\342\200\256x", "\\xe2\\x80\\xaex");                 /* from right to left from here on */
+    clean_is("a\314\201", "a\\xcc\\x81");                          /* takes no column of its own */
+    clean_is("\355\240\200\300\200", "\\xed\\xa0\\x80\\xc0\\x80"); /* a surrogate, an overlong NUL */
 }
 END_TEST
 
@@ -99,6 +99,9 @@ START_TEST(any_bytes_are_made_harmless)
         ck_assert_uint_eq(text_width(cut), taken);
         if (text_width(clean) <= width)
             ck_assert_str_eq(cut, clean);
+        taken = text_put_tail(clean, width, screen.out);
+        ck_assert_uint_le(taken, width);
+        ck_assert_uint_eq(text_width(output()), taken);
         free(clean);
         free(again);
     }
@@ -121,6 +124,24 @@ START_TEST(cut)
     cut_is("\344\270\255\344\270\255\344\270\255", 6, "\344\270\255\344\270\255\344\270\255");
     cut_is("\344\270\255\344\270\255\344\270\255", 5, "\344\270\255...");
     cut_is("\344\270\255\344\270\255\344\270\255", 4, "..."); /* half a character is none */
+}
+END_TEST
+
+static void tail_is(const char *text, size_t width, const char *wanted)
+{
+    text_put_tail(text, width, screen.out);
+    ck_assert_str_eq(output(), wanted);
+}
+
+START_TEST(tail)
+{
+    tail_is("abcdef", 6, "abcdef");
+    tail_is("abcdef", 5, "...ef");
+    tail_is("abcdef", 3, "...");
+    tail_is("abcdef", 1, ".");
+    tail_is("abcdef", 0, "");
+    tail_is("\344\270\255\344\270\255\344\270\255", 5, "...\344\270\255");
+    tail_is("\344\270\255\344\270\255\344\270\255", 4, "...");
 }
 END_TEST
 
@@ -190,9 +211,8 @@ START_TEST(bars)
 }
 END_TEST
 
-static const struct column columns[] = {{.heading = "NAME", .cut = true},
-                                        {.heading = "COUNT", .right = true},
-                                        {.heading = "STATE"}};
+static const struct column columns[] = {
+    {.heading = "NAME", .cut = true}, {.heading = "COUNT", .right = true}, {.heading = "STATE"}};
 
 static struct grid *some_rows(void)
 {
@@ -281,6 +301,7 @@ static Suite *test_suite(void)
     tcase_add_test(texts, other_locales_have_other_characters);
     tcase_add_test(texts, any_bytes_are_made_harmless);
     tcase_add_test(texts, cut);
+    tcase_add_test(texts, tail);
     tcase_add_test(texts, wrapped);
     tcase_add_test(texts, durations);
     tcase_add_test(texts, bars);

@@ -1,0 +1,326 @@
+"""tidegate beside a running daemon, with sessions on real Postfix: what it shows is what is, what it says is done."""
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from daemon import run
+from sandbox import DEADLINE, die_with_parent, wait_until
+from smtp import CONNECTION_RATE, DENIED, REFUSAL, Client, enter, enter_soon, fill, refused
+from toolside import BINARY, environment, is_harmless, on_terminal, terminal, tidegate
+
+CONFIG = """\
+service_sessions = 8
+listener {{ listener_sessions = 4 }}
+limit client_sessions {{ max = 3 }}
+limit client_connections {{ max = 5  window = 1h  ban = 2h }}
+control {{ socket = "{socket}" }}
+"""
+LINE = {"service_sessions": 2, "listener_sessions": 3, "client_sessions": 4, "client_connections": 5}
+TIMES = re.compile(r"<1s|\b(\d+[dhms])( \d+[hms])?\b")
+
+
+@pytest.fixture
+def served(postfix, gate, directory):
+    """The daemon; called with other text it adds that to the configuration."""
+    def start(more=""):
+        daemon = gate(CONFIG.format(socket=directory / "control.sock") + more)
+        daemon.tool = lambda *arguments, **options: tidegate("-c", daemon.path, *arguments, **options)
+        daemon.ask = lambda *arguments: json.loads(daemon.tool("--json", *arguments).stdout)
+        return daemon
+    return start
+
+
+def good(result, status=0):
+    assert (result.returncode, result.stderr) == (status, ""), result
+    return TIMES.sub("T", result.stdout)
+
+
+def ban_by_connections(port, source):
+    """One connection too many."""
+    for _ in range(5):
+        enter(port, source).quit()
+    refused(port, source, refusal=CONNECTION_RATE)
+
+
+def test_status(postfix, served):
+    daemon = served()
+    fill(postfix.port, ["127.0.0.1"] * 3)
+    refused(postfix.port, "127.0.0.1")
+    ban_by_connections(postfix.port, "127.0.0.2")
+    wait_until(lambda: daemon.ask("status")["sessions"]["open"] == 3, "three sessions are open", pause=0.02)
+    lines = good(daemon.tool("status")).splitlines()
+    assert lines[1] == "3 sessions open (room for 65536), 0 of them refused and not told yet"
+    assert [" ".join(line.split()) for line in lines[3:13]] == [
+        "SCOPE SESSIONS MAX PENDING",
+        "service 3 8 [#######.............] 0",
+        "listener[default] 3 4 [###############.....] 0",
+        "",
+        "LIMIT REFUSED MONITORED SCORED UNTRACKED BANS BEGUN",
+        *sorted(["client_sessions 1 0 0 0 0", "client_connections 1 0 0 0 1"], key=lambda line: lines.index(
+            next(shown for shown in lines if shown.startswith(line.split()[0] + " ")))),
+        lines[10], "", "Bans in force: 1 by limits, 0 by an administrator"]
+    assert re.fullmatch(r"\d+ other limits have refused nothing\.", lines[10])
+    status, shown = on_terminal("-c", daemon.path, "status")
+    assert status == 0 and len(shown) < 24
+    assert {name: daemon.ask("status")["sessions"][name] for name in ("open", "pending")} == {"open": 3, "pending": 0}
+
+
+def test_clients_and_domains(postfix, served):
+    daemon = served()
+    for _ in range(2):
+        enter(postfix.port, "127.0.0.1").quit()
+    client = enter(postfix.port, "127.0.0.2")
+    client.send_message(sender="joe@a.example")
+    client.send_message(sender="joe@b.example")
+    client.send_message(sender="jim@a.example")
+    assert good(daemon.tool("clients")) == (
+        "CLIENT     OPEN  CONNECTIONS  MESSAGES  REFUSED  MONITORED\n"
+        "127.0.0.1     0            2         0        0          0\n"
+        "127.0.0.2     1            1         3        0          0\n")
+    assert good(daemon.tool("clients", "--sort", "messages", "-n", "1")) == (
+        "CLIENT     OPEN  CONNECTIONS  MESSAGES  REFUSED  MONITORED\n"
+        "127.0.0.2     1            1         3        0          0\n"
+        "... and 1 more (-n N shows more)\n")
+    assert good(daemon.tool("domains")) == ("DOMAIN     MESSAGES  REFUSED  MONITORED\n"
+                                            "a.example         2        0          0\n"
+                                            "b.example         1        0          0\n")
+    result = daemon.tool("clients", "--sort", "size")
+    assert result.returncode == 64 and "sort" in result.stderr
+
+
+def test_bans_and_unban(postfix, served):
+    daemon = served()
+    assert good(daemon.tool("bans")) == "Nobody is banned.\n"
+    ban_by_connections(postfix.port, "127.0.0.1")
+    refused(postfix.port, "127.0.0.1", refusal=CONNECTION_RATE)
+    lines = good(daemon.tool("bans")).splitlines()
+    assert [line.split() for line in lines[1:]] == [["127.0.0.1", "client_connections", "service", "refuse", "T", "T"]]
+    assert good(daemon.tool("bans", "--limit", "ban")) == "Nobody is banned.\n"
+    assert good(daemon.tool("unban", "127.0.0.2"), 1).startswith("no such ban was in force")
+    assert good(daemon.tool("unban", "127.0.0.1", "--limit", "ban"), 1).startswith("no such ban was in force")
+    assert good(daemon.tool("unban", "127.0.0.1")) == "1 ban was lifted\n"
+    enter(postfix.port, "127.0.0.1")
+    ban_by_connections(postfix.port, "127.0.0.3")
+    ban_by_connections(postfix.port, "127.0.0.4")
+    assert good(daemon.tool("unban", "--limit", "client_connections", "--since", "1h")) == "2 bans were lifted\n"
+    fill(postfix.port, ["127.0.0.3", "127.0.0.4"])
+
+
+def test_ban(postfix, served):
+    daemon = served()
+    held = enter(postfix.port, "127.0.0.1")
+    assert good(daemon.tool("ban", "127.0.0.0/30", "for", "2h")) == "127.0.0.0/30 is banned for T\n"
+    refused(postfix.port, "127.0.0.1", refusal=DENIED)
+    refused(postfix.port, "127.0.0.3", refusal=DENIED)
+    enter(postfix.port, "127.0.0.4")
+    assert held.is_served()
+    assert good(daemon.tool("ban", "127.0.0.0/30")) == "127.0.0.0/30 was banned already; now it is for T\n"
+    assert 86390 < daemon.ask("bans")["bans"][0]["left"] <= 86400
+    assert good(daemon.tool("ban", "spam.example", "for", "90s")) == "spam.example is banned for T\n"
+    client = enter(postfix.port, "127.0.0.4")
+    client.mail("joe@good.example")
+    client.expect("RSET", "250")
+    client.expect_refusal("MAIL FROM:<joe@spam.example>", DENIED)
+    for target in ("127.0.0.1/30", "no name", "", "a\x1bb"):
+        result = daemon.tool("ban", target)
+        assert result.returncode == 64 and len(result.stderr.splitlines()) == 1 and is_harmless(result.stderr)
+    assert good(daemon.tool("unban", "--limit", "ban")) == "2 bans were lifted\n"
+    enter(postfix.port, "127.0.0.1")
+
+
+def test_explain(postfix, served):
+    daemon = served()
+    result = daemon.tool("explain", "127.0.0.1")
+    assert result.returncode == 0
+    assert result.stdout.startswith(f"127.0.0.1 would be let in.\nLines are of {daemon.path}.\n\nLIMIT ")
+    held = fill(postfix.port, ["127.0.0.1"] * 3)
+    refused(postfix.port, "127.0.0.1")
+    lines = good(daemon.tool("explain", "127.0.0.1"), 1).splitlines()
+    assert lines[0] == (f"127.0.0.1 would be refused by client_sessions ({daemon.path}:{LINE['client_sessions']}), as 3 "
+                        "of at most 3 sessions are counted. It may come again when an open session ends.")
+    held.pop().quit()
+    wait_until(lambda: daemon.tool("explain", "127.0.0.1").returncode == 0, "there is room", pause=0.02)
+    ban_by_connections(postfix.port, "127.0.0.2")
+    status, lines = on_terminal("-c", daemon.path, "explain", "127.0.0.2")
+    assert status == 1
+    said = " ".join(" ".join(lines).split())
+    assert said.startswith("127.0.0.2 would be refused by client_connections")
+    assert f":{LINE['client_connections']})" in said
+    assert said.endswith("or: tidegate unban 127.0.0.2")
+    assert daemon.ask("explain", "127.0.0.2")["refused_by"] == "client_connections"
+    assert good(daemon.tool("unban", "127.0.0.2")) == "1 ban was lifted\n"
+    assert daemon.tool("explain", "127.0.0.2").returncode == 0
+    enter_soon(postfix.port, "127.0.0.2")
+
+
+def test_explain_of_names(postfix, served):
+    daemon = served("limit sender_messages { count = messages  per = sender  max = 1  window = 1h }\n")
+    enter(postfix.port).send_message(sender="joe@a.example")
+    assert good(daemon.tool("explain", "JOE@a.example"), 1).startswith(
+        "JOE@a.example would be refused by sender_messages ")
+    assert good(daemon.tool("explain", "jim@a.example")).startswith("jim@a.example would be let in.")
+    assert good(daemon.tool("explain", "127.0.0.9", "joe@a.example"), 1).startswith("127.0.0.9 with joe@a.example ")
+    for who in ("10.0.0.0/33", "10.0.0.0/8", "a b\x1b"):
+        result = daemon.tool("explain", who)
+        assert is_harmless(result.stdout + result.stderr)
+
+
+def test_eval(served):
+    daemon = served("idle_time = 10m\n")
+    rows = [line.split() for line in daemon.tool("eval", "10.0.0.1").stdout.splitlines()[3:]]
+    assert ["service_sessions", "8", "service", str(LINE["service_sessions"])] in rows
+    assert ["listener_sessions", "4", "listener[default]", str(LINE["listener_sessions"])] in rows
+    assert ["client_connections", "max", "5", "service", str(LINE["client_connections"])] in rows
+    assert ["idle_time", "10m", "service", "7"] in rows
+    assert on_terminal("-c", daemon.path, "eval", "10.0.0.1")[0] == 0
+    assert daemon.ask("eval", "10.0.0.1")["client"] == "10.0.0.1"
+    for arguments in (["ten"], ["10.0.0.0/8"], ["10.0.0.1", "--listen", "nowhere"]):
+        result = daemon.tool("eval", *arguments)
+        assert result.returncode == 64 and len(result.stderr.splitlines()) == 1
+
+
+def test_reload(postfix, served, directory):
+    daemon = served()
+    good_text = CONFIG.format(socket=directory / "control.sock")
+    held = fill(postfix.port, ["127.0.0.1"] * 3)
+    refused(postfix.port, "127.0.0.1")
+    daemon.write(good_text.replace("max = 3", "max = 4"))
+    assert good(daemon.tool("reload")) == "the new rules are in effect\n"
+    held.append(enter(postfix.port, "127.0.0.1"))
+    daemon.write(good_text.replace("max = 3", "max = three"))
+    for options in ([], ["--json"]):
+        result = daemon.tool(*options, "reload")
+        assert result.returncode == 75
+        assert f"{daemon.path}:{LINE['client_sessions']}: " in result.stderr
+        assert "stay as they were" in result.stderr
+        assert not options or json.loads(result.stdout)["messages"]
+    refused(postfix.port, "127.0.0.1")
+    daemon.write(good_text + "listener_sessions_typo = 1\n")
+    assert daemon.tool("status").returncode == 0, "the socket is found in a file with mistakes"
+
+
+def test_check(directory):
+    path = directory / "some.conf"
+    path.write_text('milter { socket = "inet:7357@127.0.0.1" }\nservice_sessions = 5\n')
+    assert good(tidegate("check", path)) == f"{path}: the configuration is valid\n"
+    assert good(tidegate("-c", path, "check")) == f"{path}: the configuration is valid\n"
+    assert json.loads(good(tidegate("--json", "check", path))) == {"valid": True, "messages": []}
+    path.write_text('service_sessions = 5\nlistener { peer "0.0.0.0/0" { listener_sessions = 5 } }\n')
+    result = tidegate("check", path)
+    assert (result.returncode, result.stdout) == (0, f"{path}: the configuration is valid\n")
+    assert result.stderr.replace("tidegate:", "tidegated:") == run("-t", "-c", path).stderr != ""
+    path.write_bytes(b"service_sessions = 5\npid_file = \x1b[2J\xff\n")
+    result = tidegate("check", path)
+    assert (result.returncode, result.stdout) == (1, "") and is_harmless(result.stderr)
+    path.write_bytes(b"no_such_option_\xff\xc3 = 1\n\nnor_this = 2\n")
+    result = tidegate("check", path)
+    assert (result.returncode, result.stdout) == (1, "") and is_harmless(result.stderr)
+    assert f"tidegate: {path}:1: " in result.stderr and f"tidegate: {path}:3: " in result.stderr
+    result = tidegate("--json", "check", path)
+    assert (result.returncode, result.stderr) == (1, "")
+    answer = json.loads(result.stdout)
+    assert answer["valid"] is False and answer["messages"][0].startswith(f"{path}:1: ")
+    assert tidegate("check", directory / "missing").returncode == 1
+
+
+def test_events(postfix, served):
+    daemon = served("limit monitored { count = connections  per = client  max = 1  window = 1h  mode = monitor }\n")
+    with subprocess.Popen([str(BINARY), "-c", daemon.path, "events"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, preexec_fn=die_with_parent, env=environment(), text=True) as people, \
+            subprocess.Popen([str(BINARY), "-c", daemon.path, "--json", "events"], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=die_with_parent,
+                             env=environment(), text=True) as programs:
+        wait_until(lambda: all(len(os.listdir(f"/proc/{process.pid}/fd")) > 5 for process in (people, programs)),
+                   "both follow")
+        number = 1
+
+        def somebody_new():
+            """Refused, until both have told something: they have begun then."""
+            nonlocal number
+            number += 1
+            ban_by_connections(postfix.port, f"127.0.1.{number}")
+            return True
+        somebody_new()
+        line = people.stdout.readline()
+        assert re.fullmatch(r"\d\d:\d\d:\d\d monitor   monitored 1 of 1: 127\.0\.1\.\d+ \(service\)\n", line), line
+        event = json.loads(programs.stdout.readline())
+        assert (event["action"], event["limit"]) == ("monitor", "monitored")
+        while "refuse" not in line:
+            line = people.stdout.readline()
+        assert re.fullmatch(r"\S+ refuse    client_connections 5 of 5: 127\.0\.1\.\d+ \(service\), banned for \S+( \S+)?\n",
+                            line), line
+        people.send_signal(signal.SIGINT)
+        assert people.wait(DEADLINE) == 0
+        daemon.stop()
+        daemon.expects_no_sessions = False
+        assert programs.wait(DEADLINE) == 69
+        assert programs.stderr.read().endswith("tidegated has gone\n")
+    assert daemon.tool("status").returncode == 69
+
+
+def test_top(postfix, served):
+    daemon = served()
+    with terminal("-c", daemon.path, "top", env=environment(NO_COLOR="1")) as top:
+        place = top.wait_for("No limit has refused anything yet.")
+        fill(postfix.port, ["127.0.0.1"] * 3)
+        refused(postfix.port, "127.0.0.1")
+        top.wait_for("client_sessions", place)
+        top.wait_for("Most refused, in the last hour:", place)
+        top.type(b"q")
+        assert top.end() == 0 and top.is_as_before
+
+
+def test_names_that_clients_make_up(postfix, served):
+    """Whatever a client says it is, and whatever it is banned for."""
+    daemon = served("limit helo_connections { count = messages  per = sender_domain  max = 1  window = 1h  ban = 2h }\n")
+    for name in (b"a\x1b[2J.example", b"\xe2\x80\xae\xff.example", b"\xe4\xb8\xad.example", b"x" * 200 + b".example"):
+        client = Client(postfix.ports["bytes"], "127.0.0.1")
+        client.expect(None, "220")
+        client.ehlo()
+        for _ in range(2):
+            client.send(b"MAIL FROM:<joe@" + name + b">\r\n")
+            client.expects_5xx = True
+            client.reply()
+            client.send("RSET")
+            client.reply()
+        client.close()
+    for arguments in (["domains"], ["bans"], ["clients"], ["status"]):
+        assert is_harmless(daemon.tool(*arguments).stdout)
+        assert on_terminal("-c", daemon.path, *arguments)[0] == 0
+    for ban in daemon.ask("bans")["bans"]:
+        assert good(daemon.tool("unban", ban["key"])) == "1 ban was lifted\n"
+    assert good(daemon.tool("bans")) == "Nobody is banned.\n"
+
+
+def test_who_may(served, directory):
+    """Others than root may not, and read which group may; for the group that the configuration names it opens."""
+    daemon = served()
+    nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+    socket = directory / "control.sock"
+    result = daemon.tool("status", **nobody)
+    assert (result.returncode, result.stderr) == (69, f"tidegate: {socket}: Permission denied; run as root\n")
+    daemon.path.chmod(0o600)
+    assert daemon.tool("status", **nobody).returncode == 69
+    assert tidegate("--socket", socket, "ban", "127.0.0.1", **nobody).returncode == 69
+    assert daemon.ask("bans")["bans"] == []
+
+
+def test_where_the_socket_is(served, directory):
+    daemon = served()
+    other = directory / "other.conf"
+    result = tidegate("-c", directory / "missing.conf", "status")
+    assert result.returncode == 69 and "missing.conf" in result.stderr
+    other.write_text("service_sessions = 5\n")
+    result = tidegate("-c", other, "status")
+    assert result.returncode == 69 and "no control section" in result.stderr
+    other.write_text('service_sessions = five\ncontrol { socket = "nowhere" }\n')
+    result = tidegate("-c", other, "status")
+    assert result.returncode == 69 and f"{other}:2: " in result.stderr
+    other.write_text(f'service_sessions = five\nnonsense = 1\ncontrol {{ socket = "unix:{directory}/control.sock" }}\n')
+    assert tidegate("status", "-c", other).returncode == 0
+    assert tidegate("-c", other, "--socket", directory / "control.sock", "status").returncode == 0
+    assert tidegate("--socket", daemon.path, "status").returncode == 69
