@@ -11,7 +11,8 @@
 # that you send through the Postfix of this demonstration is thrown away. All but the packages is gone at the end.
 set -eu
 
-PACKAGES='gcc libc6-dev make autoconf automake pkg-config libmilter-dev libevent-dev libconfuse-dev libidn2-dev libpsl-dev perl'
+PACKAGES='gcc libc6-dev make autoconf automake pkg-config libmilter-dev libevent-dev libjansson-dev libcurl4-openssl-dev
+libconfuse-dev libidn2-dev libpsl-dev perl'
 GUARD=/usr/sbin/policy-rc.d
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -133,14 +134,14 @@ install_missing() {
 # From a copy: nothing is written into the source folder, so that neither another build there nor another copy of this
 # script gets in the way.
 build() {
-    say "Building tidegated (in $scratch)"
+    say "Building tidegated and tidegate (in $scratch)"
     mkdir "$scratch/source" "$scratch/build"
     (cd "$top" && tar -cf - --exclude=./.git --exclude=./autom4te.cache --exclude=./config.status \
         --exclude=./config.log --exclude=./build-config.h --exclude=./stamp-h1 --exclude=./Makefile --exclude=.deps \
         --exclude='*.o' --exclude='*.a' --exclude='*.tar.*' .) | (cd "$scratch/source" && tar -xf -)
     {
         (cd "$scratch/source" && autoreconf -fi) &&
-            (cd "$scratch/build" && ../source/configure && make -j "$(nproc)" tidegated)
+            (cd "$scratch/build" && ../source/configure && make -j "$(nproc)" tidegated tidegate)
     } >"$scratch/build.log" 2>&1 </dev/null || { cat "$scratch/build.log" >&2; die "the build failed"; }
 }
 
@@ -153,6 +154,7 @@ limit client_sessions { max = 3 }     # one client
 log_refusals = yes                    # for the show; without it a line for each crossing
 session_table_size = 1000
 milter { socket = "unix:$scratch/gate.sock"  group = "postfix"  mode = "0660" }
+control { socket = "$scratch/control.sock" }     # for the tool tidegate
 pid_file = "$scratch/tidegated.pid"
 CONF
 }
@@ -274,7 +276,7 @@ use strict;
 use warnings;
 use IO::Socket::INET;
 
-my $port = shift;
+my ($port, $tool, $conf) = @ARGV;
 my $refusal = '421 4.4.5 Service unavailable, concurrency limit reached.';
 my $wrong = 0;
 my %sessions; # from each address so far
@@ -341,12 +343,23 @@ sub leave {
     show($client, reply($client));
 }
 
+# What tidegate answers. It is told on the side: the show does not fail by it.
+sub ask {
+    print "\n    \$ tidegate @_\n";
+    open my $answer, '-|', $tool, '-c', $conf, @_ or return;
+    print "    $_" while <$answer>;
+    close $answer;
+}
+
 print "\nOne client may have 3 sessions. The fourth is refused:\n";
 my @open = map { come('127.0.0.2', 1) } 1 .. 3;
 come('127.0.0.2', 0);
 print "\nAll clients together may have 5. The sixth is refused, whoever it is:\n";
 push @open, map { come('127.0.0.3', 1) } 1 .. 2;
 come('127.0.0.4', 0);
+print "\nWhat an administrator sees meanwhile:\n";
+ask('status');
+ask('explain', '127.0.0.2');
 print "\nOne session ends, and its place is free:\n";
 leave(shift @open);
 # The server answers QUIT before it tells the filter, so the first attempt may still come too early: it is not shown.
@@ -382,9 +395,9 @@ show() {
     write_client
     wait_for 60 gate_empty || die "tidegated does not answer"
     shown=0
-    perl "$scratch/client.pl" "$port" || shown=$?
+    perl "$scratch/client.pl" "$port" "$scratch/build/tidegate" "$scratch/tidegate.conf" || shown=$?
     say "What tidegated logged"
-    sed -e '/event=counters/d' -e 's/^/    /' "$scratch/gate.log"
+    sed -e '/event=counters/d' -e '/event=user/d' -e 's/^/    /' "$scratch/gate.log"
     [ "$shown" -eq 0 ] || die "that is not what should have been read; Postfix says: $(cat "$scratch/maillog")"
 }
 
@@ -396,7 +409,12 @@ Postfix goes on listening on 127.0.0.1, port $port, with tidegated beside it. Fr
     nc 127.0.0.1 $port           and type: EHLO me   (in four terminals: the fourth is refused)
     swaks --server 127.0.0.1:$port --from me@test.example --to you@test.example
 
-What tidegated logs follows. Its configuration is $scratch/tidegate.conf; after a change:  kill -USR1 $gate
+From another one ask what becomes of them, and why:
+
+    T="$scratch/build/tidegate -c $scratch/tidegate.conf"
+    \$T status; \$T explain 127.0.0.1; \$T top
+
+What tidegated logs follows. Its configuration is $scratch/tidegate.conf; after a change:  \$T reload
 Ctrl-C ends and removes all of it.
 
 TEXT

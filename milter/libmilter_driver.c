@@ -32,9 +32,8 @@ static struct rules_needs needs;
 /* One session of the MTA. */
 struct session {
     struct door_session door;
-    bool answering;      /* it was refused, and the MTA has not closed it yet */
-    unsigned long muted; /* the steps that must not be answered, as flags of the negotiation (SMFIP_NR_HELO) */
-    bool partly_heard;   /* some of its commands do not come here */
+    bool answering;    /* it was refused, and the MTA has not closed it yet */
+    bool partly_heard; /* some of its commands do not come here */
 };
 
 static atomic_uint answering; /* how many of those there are */
@@ -92,12 +91,8 @@ static sfsistat refuse(SMFICTX *context, const struct reply *reply)
     return reply->code[0] == '5' ? SMFIS_REJECT : SMFIS_TEMPFAIL;
 }
 
-/* Answers the step whose flag is `no_reply`, which may be 0. */
-static sfsistat answer(SMFICTX *context, struct session *session, unsigned long no_reply,
-                       const struct door_answer *answer)
+static sfsistat answer(SMFICTX *context, struct session *session, const struct door_answer *answer)
 {
-    if (session->muted & no_reply)
-        return SMFIS_NOREPLY;
     if (answer->kind == DOOR_REFUSE && session->door.refusal && !session->answering) {
         atomic_fetch_add(&answering, 1);
         session->answering = true;
@@ -139,22 +134,13 @@ static struct addr addr_of(const _SOCK_ADDR *sockaddr, uint16_t *port)
     return (struct addr){0};
 }
 
-/* What to say in the negotiation of a step: leave it out, or do not wait for an answer to it, or nothing. */
-static unsigned long step_flags(bool needed, bool speech, unsigned long leave_out, unsigned long no_reply)
-{
-    if (!needed)
-        return leave_out;
-    return speech ? 0 : no_reply;
-}
-
+/* The steps that are needed, and each of them with an answer, be it that nothing will ever be said: Postfix tells of
+ * one that has none only with the next that has, or with the end of the session, and a dry run would count too late. */
 static unsigned long steps_wanted(const struct rules_needs *wanted)
 {
     return SMFIP_NOHDRS | SMFIP_NOEOH | SMFIP_NOBODY | (wanted->rejected ? SMFIP_RCPT_REJ : 0) |
-           step_flags(wanted->helo, wanted->speech, SMFIP_NOHELO, SMFIP_NR_HELO) |
-           step_flags(wanted->mail, wanted->speech, SMFIP_NOMAIL, SMFIP_NR_MAIL) |
-           step_flags(wanted->rcpt, wanted->speech, SMFIP_NORCPT, SMFIP_NR_RCPT) |
-           step_flags(wanted->data, wanted->speech, SMFIP_NODATA, SMFIP_NR_DATA) |
-           step_flags(wanted->unknown, wanted->speech, SMFIP_NOUNKNOWN, SMFIP_NR_UNKN);
+           (wanted->helo ? 0 : SMFIP_NOHELO) | (wanted->mail ? 0 : SMFIP_NOMAIL) | (wanted->rcpt ? 0 : SMFIP_NORCPT) |
+           (wanted->data ? 0 : SMFIP_NODATA) | (wanted->unknown ? 0 : SMFIP_NOUNKNOWN);
 }
 
 static sfsistat on_negotiate(SMFICTX *context, unsigned long actions, unsigned long steps, unsigned long unused2,
@@ -168,10 +154,8 @@ static sfsistat on_negotiate(SMFICTX *context, unsigned long actions, unsigned l
     if (!session)
         return SMFIS_REJECT; /* the MTA goes on without us, as when we are down */
     const struct rules_needs wanted = needs_now();
-    /* A step that the MTA does not offer to leave out comes all the same, and is heard. The no-reply flags are always
-     * offered: where the MTA does not know them, libmilter answers for us. */
+    /* A step that the MTA does not offer to leave out comes all the same, and is heard. */
     *want_steps = steps & steps_wanted(&wanted);
-    session->muted = *want_steps & (SMFIP_NR_HELO | SMFIP_NR_MAIL | SMFIP_NR_RCPT | SMFIP_NR_DATA | SMFIP_NR_UNKN);
     session->partly_heard = (*want_steps & (SMFIP_NOMAIL | SMFIP_NORCPT | SMFIP_NODATA | SMFIP_NOUNKNOWN)) != 0;
     *want_actions = actions & (SMFIF_SETSYMLIST | (wanted.message ? SMFIF_ADDHDRS : 0));
     *want2 = 0;
@@ -208,7 +192,7 @@ static sfsistat on_connect(SMFICTX *context, char *host, _SOCK_ADDR *sockaddr)
     if (!session && !(session = session_new(context)))
         return SMFIS_ACCEPT;
     struct door_answer said = door_connect(driver.door, &session->door, &connect);
-    return answer(context, session, 0, &said);
+    return answer(context, session, &said);
 }
 
 static sfsistat on_helo(SMFICTX *context, char *name)
@@ -217,7 +201,7 @@ static sfsistat on_helo(SMFICTX *context, char *name)
     if (!session)
         return SMFIS_CONTINUE;
     struct door_answer said = door_helo(driver.door, &session->door, name);
-    return answer(context, session, SMFIP_NR_HELO, &said);
+    return answer(context, session, &said);
 }
 
 static sfsistat on_mail(SMFICTX *context, char **arguments)
@@ -227,7 +211,7 @@ static sfsistat on_mail(SMFICTX *context, char **arguments)
         return SMFIS_CONTINUE;
     struct door_answer said =
         door_mail(driver.door, &session->door, arguments[0], smfi_getsymval(context, (char *)"{auth_authen}"));
-    return answer(context, session, SMFIP_NR_MAIL, &said);
+    return answer(context, session, &said);
 }
 
 static sfsistat on_rcpt(SMFICTX *context, char **arguments)
@@ -238,7 +222,7 @@ static sfsistat on_rcpt(SMFICTX *context, char **arguments)
     const char *mailer = smfi_getsymval(context, (char *)"{rcpt_mailer}");
     bool rejected = mailer && strcmp(mailer, "error") == 0;
     struct door_answer said = door_rcpt(driver.door, &session->door, arguments[0], rejected);
-    return answer(context, session, SMFIP_NR_RCPT, &said);
+    return answer(context, session, &said);
 }
 
 static sfsistat on_data(SMFICTX *context)
@@ -247,7 +231,7 @@ static sfsistat on_data(SMFICTX *context)
     if (!session)
         return SMFIS_CONTINUE;
     struct door_answer said = door_data(driver.door, &session->door);
-    return answer(context, session, SMFIP_NR_DATA, &said);
+    return answer(context, session, &said);
 }
 
 static sfsistat on_unknown(SMFICTX *context, const char *command)
@@ -258,7 +242,7 @@ static sfsistat on_unknown(SMFICTX *context, const char *command)
     if (!session)
         return SMFIS_CONTINUE;
     struct door_answer said = door_unknown(driver.door, &session->door);
-    return answer(context, session, SMFIP_NR_UNKN, &said);
+    return answer(context, session, &said);
 }
 
 static sfsistat on_message(SMFICTX *context)
@@ -272,7 +256,7 @@ static sfsistat on_message(SMFICTX *context)
     /* Topmost, so that none which the client has sent itself comes before it. Fails where it was not negotiated. */
     if (*score)
         smfi_insheader(context, 0, (char *)"X-Tidegate-Score", score);
-    return answer(context, session, 0, &said);
+    return answer(context, session, &said);
 }
 
 static sfsistat on_abort(SMFICTX *context)

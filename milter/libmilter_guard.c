@@ -19,12 +19,17 @@
  * or with an error. The kernel gives a signal to that thread whenever the main one cannot take it just then. The
  * sigwait() below never returns, so that signals are always ours.
  *
+ * Last, the accept() below counts how often libmilter calls it, which is all that shows that it still takes
+ * connections.
+ *
  * Where another libmilter does not call these functions, nothing happens; tests/conformance notices.
  */
 #include <dlfcn.h>
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +39,8 @@
 
 #include <libmilter/mfapi.h>
 #include <libmilter/mfdef.h>
+
+#include "milter/libmilter_driver.h"
 
 #define PACKET_TIMEOUT_S 30
 
@@ -151,6 +158,33 @@ char *mi_rd_cmd(int descriptor, struct timeval *timeout, char *command, size_t *
     if (data && *command == SMFIC_MACRO && *length > 0)
         *length = even_length(data, *length);
     return data;
+}
+
+typedef int accept_connection(int descriptor, struct sockaddr *address, socklen_t *length);
+
+static accept_connection *systems_own;
+static atomic_ullong turns;
+
+static void find_systems_own(void)
+{
+    *(void **)&systems_own = dlsym(RTLD_NEXT, "accept");
+}
+
+int accept(int descriptor, struct sockaddr *address, socklen_t *length)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, find_systems_own);
+    int accepted = systems_own(descriptor, address, length);
+    int cause = errno;
+    atomic_fetch_add(&turns, 1);
+    errno = cause;
+    return accepted;
+}
+
+uint64_t driver_turns(void)
+{
+    return atomic_load(&turns);
 }
 
 int sigwait(const sigset_t *set, int *number)

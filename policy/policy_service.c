@@ -21,6 +21,9 @@
 /* How long nobody is accepted when there is no descriptor, or no memory, for one more. */
 static const struct timeval accept_pause = {.tv_sec = 1};
 
+/* How often the loop shows that it lives. */
+static const struct timeval turn_interval = {.tv_sec = 1};
+
 #define WHY_SIZE 128
 
 struct listener {
@@ -32,9 +35,10 @@ struct listener {
 
 struct policy_service {
     struct connection_host host;
-    struct event *accept_again, *stop;
-    int stop_ends[2]; /* pipe: readable once the service is to stop */
-    bool pause_told;  /* nobody can be accepted, and that has been told */
+    struct event *accept_again, *stop, *turn;
+    atomic_llong seen; /* when the last turn was */
+    int stop_ends[2];  /* pipe: readable once the service is to stop */
+    bool pause_told;   /* nobody can be accepted, and that has been told */
     unsigned listener_count;
     struct listener listeners[];
 };
@@ -127,6 +131,15 @@ static void on_stop(evutil_socket_t descriptor, short what, void *context)
     event_base_loopbreak(service->host.base);
 }
 
+static void on_turn(evutil_socket_t descriptor, short what, void *context)
+{
+    struct policy_service *service = context;
+
+    (void)descriptor;
+    (void)what;
+    atomic_store(&service->seen, service->host.door->now());
+}
+
 /* One thread alone uses it, so it needs no locks. */
 static struct event_base *new_base(void)
 {
@@ -154,7 +167,9 @@ static bool open_service(struct policy_service *service, const struct policy_soc
         return false;
     service->accept_again = evtimer_new(service->host.base, on_accept_again, service);
     service->stop = event_new(service->host.base, service->stop_ends[0], EV_READ, on_stop, service);
-    bool ok = service->accept_again && service->stop && event_add(service->stop, NULL) == 0;
+    service->turn = event_new(service->host.base, -1, EV_PERSIST, on_turn, service);
+    bool ok = service->accept_again && service->stop && service->turn && event_add(service->stop, NULL) == 0 &&
+              event_add(service->turn, &turn_interval) == 0;
     for (unsigned i = 0; i < service->listener_count && ok; i++)
         ok = open_listener(service, &service->listeners[i], &sockets[i]);
     return ok;
@@ -187,6 +202,7 @@ struct policy_service *policy_service_new(const struct policy_params *params)
 
 bool policy_service_run(struct policy_service *service)
 {
+    atomic_store(&service->seen, service->host.door->now());
     event_base_dispatch(service->host.base);
     bool stopped = event_base_got_break(service->host.base);
     connection_close_all(&service->host);
@@ -215,6 +231,8 @@ void policy_service_free(struct policy_service **service)
         event_free((*service)->accept_again);
     if ((*service)->stop)
         event_free((*service)->stop);
+    if ((*service)->turn)
+        event_free((*service)->turn);
     if ((*service)->host.base)
         event_base_free((*service)->host.base);
     for (int i = 0; i < 2; i++)
@@ -222,6 +240,11 @@ void policy_service_free(struct policy_service **service)
             close((*service)->stop_ends[i]);
     free(*service);
     *service = NULL;
+}
+
+int64_t policy_service_seen(const struct policy_service *service)
+{
+    return atomic_load(&service->seen);
 }
 
 unsigned policy_service_connections(const struct policy_service *service)

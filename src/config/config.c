@@ -54,6 +54,7 @@ void config_free(struct config **config)
     free(old->path);
     sockets_clear(old);
     free(old->pid_file);
+    free(old->user);
     free(old);
     *config = NULL;
 }

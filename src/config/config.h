@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "config/messages.h"
 #include "config/options.h"
@@ -33,6 +34,9 @@ struct config {
     size_t policy_count;
     struct socket_config http, control; /* `socket` NULL: there is no such section, and no such socket */
     char *pid_file;
+    char *user;                  /* whom the daemon becomes; NULL: it stays who it is */
+    uid_t uid;                   /* of `user` */
+    gid_t gid;                   /* likewise, the first of its groups */
     uint32_t session_table_size; /* records, 1 to ENGINE_SESSIONS_MAX */
     uint32_t table_size;         /* records, 1 to ENGINE_TABLE_MAX */
     uint32_t max_waiting;        /* callbacks that may wait at once, 0 to 10000 */

@@ -3,6 +3,8 @@
  */
 #include "config/globals.h"
 
+#include <errno.h>
+#include <pwd.h>
 #include <string.h>
 
 /* After so long Sendmail does as if the filter were down. */
@@ -24,6 +26,26 @@ static void keep_text(struct globals *globals, char **field, const char *text)
         TELL(globals, 0, "out of memory");
 }
 
+static bool read_user(struct globals *globals, const char *text, char why[VALUE_WHY_SIZE])
+{
+    const struct passwd *user;
+
+    if (!value_name(text, why))
+        return false;
+    errno = 0;
+    user = getpwnam(text);
+    if (user == NULL)
+        return value_refuse(
+            why,
+            "there is no user \"%.60s\"%s%.60s; create it (contrib/systemd/tidegate.sysusers is how), or "
+            "name one of /etc/passwd",
+            text, errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
+    globals->config->uid = user->pw_uid;
+    globals->config->gid = user->pw_gid;
+    keep_text(globals, &globals->config->user, text);
+    return true;
+}
+
 /* Gives a global option its value; `line` is 0 for the default. */
 static void set_global(struct globals *globals, const struct option_row *option, const char *text, unsigned line)
 {
@@ -38,6 +60,9 @@ static void set_global(struct globals *globals, const struct option_row *option,
         good = value_path(text, why);
         if (good)
             keep_text(globals, &config->pid_file, text);
+        break;
+    case GLOBAL_USER:
+        good = read_user(globals, text, why);
         break;
     case GLOBAL_SESSION_TABLE_SIZE:
         good = value_count(text, option->min, option->max, &number, why);

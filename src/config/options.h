@@ -74,6 +74,7 @@ enum option_id {
     OPTION_SESSION_TABLE_SIZE,
     OPTION_TABLE_SIZE,
     OPTION_PID_FILE,
+    OPTION_USER,
     OPTION_LOG_REFUSALS,
     OPTION_SOCKET,
     OPTION_POLICY_SOCKET,
@@ -151,6 +152,7 @@ enum option_target {
 /* The options whose value is no part of the rules. */
 enum config_global {
     GLOBAL_PID_FILE,
+    GLOBAL_USER,
     GLOBAL_SESSION_TABLE_SIZE,
     GLOBAL_TABLE_SIZE,
     GLOBAL_MONITOR,

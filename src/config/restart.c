@@ -32,6 +32,8 @@ static const char *global_text(const struct config *config, enum config_global g
     switch (global) {
     case GLOBAL_PID_FILE:
         return config->pid_file;
+    case GLOBAL_USER:
+        return config->user != NULL ? config->user : "";
     case GLOBAL_SESSION_TABLE_SIZE:
         snprintf(room, 16, "%u", (unsigned)config->session_table_size);
         return room;

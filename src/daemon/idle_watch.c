@@ -48,6 +48,12 @@ bool idle_watch_may_end(const struct idle_watch *watch)
     return watch && watch->may_end;
 }
 
+void idle_watch_rights_changed(struct idle_watch *watch)
+{
+    if (watch)
+        watch->may_end = kernel_may_end();
+}
+
 /* Ends the connection of an idle session. */
 static void end(struct idle_watch *watch, const struct idle_watch_params *params,
                 const struct idle_candidate *candidate, const struct watched_connection *connection, int64_t now)

@@ -31,8 +31,12 @@ struct idle_watch_params {
 struct idle_watch *idle_watch_new(void);
 void idle_watch_free(struct idle_watch **watch);
 
-/* Whether this process may end connections. */
+/* Whether this process may end connections: as it was found when the watch was made, or by the last
+ * idle_watch_rights_changed(). */
 bool idle_watch_may_end(const struct idle_watch *watch);
+
+/* To be told when the process has given up rights. NULL is left alone. */
+void idle_watch_rights_changed(struct idle_watch *watch);
 
 /* Looks at the sessions that seem idle at `now`, at most IDLE_WATCH_QUESTIONS of them; the next call goes on from
  * there. Call it once a second. */

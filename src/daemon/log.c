@@ -8,21 +8,45 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* One byte is kept for the line's end on standard error, one for the string's. */
 #define LOG_TEXT_MAX (LOG_LINE_SIZE - 2)
 
-static bool to_stderr = true;
+static bool to_stderr = true, to_journal;
 static atomic_ullong lines_lost;
 static pthread_mutex_t stderr_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* systemd.exec(5): the device and inode of the stream that it made for us. Somebody in between may have redirected
+ * standard error since. */
+static bool is_journal(int descriptor)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    uintmax_t device, inode;
+    struct stat status;
+    int end = 0;
+
+    return stream && sscanf(stream, "%ju:%ju%n", &device, &inode, &end) == 2 && stream[end] == '\0' &&
+           fstat(descriptor, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
 
 void log_open(bool foreground)
 {
     to_stderr = foreground;
+    to_journal = is_journal(STDERR_FILENO);
     /* In the foreground too: libmilter has its say through syslog(3). */
     openlog("tidegated", LOG_PID, LOG_MAIL);
+}
+
+const char *log_prefix(int priority)
+{
+    static const char *const prefixes[] = {"<0>", "<1>", "<2>", "<3>", "<4>", "<5>", "<6>", "<7>"};
+
+    return to_journal ? prefixes[priority & LOG_PRIMASK] : "";
 }
 
 void log_begin(struct log_line *line)
@@ -118,9 +142,11 @@ void log_send(struct log_line *line, int priority)
      * What poll(2) calls writable takes a line whole (pipe(7): PIPE_BUF). */
     struct pollfd reader = {.fd = STDERR_FILENO, .events = POLLOUT};
     line->text[line->used] = '\n';
+    const char *prefix = log_prefix(priority);
+    struct iovec parts[] = {{(void *)prefix, strlen(prefix)}, {line->text, line->used + 1}};
     /* One at a time, or another thread's line might take the room in between; this never waits for long. */
     pthread_mutex_lock(&stderr_lock);
-    bool lost = poll(&reader, 1, 0) == 0 || write(STDERR_FILENO, line->text, line->used + 1) < 0;
+    bool lost = poll(&reader, 1, 0) == 0 || writev(STDERR_FILENO, parts, 2) < 0;
     pthread_mutex_unlock(&stderr_lock);
     if (lost)
         atomic_fetch_add(&lines_lost, 1);

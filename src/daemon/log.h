@@ -22,8 +22,12 @@ struct log_line {
     size_t used;
 };
 
-/* From here on to standard error, or to syslog. */
+/* From here on to standard error, or to syslog. Where standard error is the journal (systemd says so in
+ * JOURNAL_STREAM), each line begins with its priority as sd-daemon(3) has it, "<6>". */
 void log_open(bool foreground);
+
+/* Begins a line that the caller writes to standard error by itself: the same prefix, else "". */
+const char *log_prefix(int priority);
 
 /* An empty line to add to. */
 void log_begin(struct log_line *line);

@@ -13,6 +13,7 @@
 #include "build-config.h"
 #include "config/config.h"
 #include "daemon/log.h"
+#include "daemon/privileges.h"
 #include "daemon/process.h"
 #include "daemon/report.h"
 #include "daemon/server.h"
@@ -36,12 +37,14 @@ static const char usage[] = "usage: tidegated [-c FILE] [-f] [-t] [-d] [-V]\n"
 
 static void print_messages(const struct config_messages *messages)
 {
-    for (size_t i = 0; i < messages->count; i++)
-        fprintf(stderr, "tidegated: %s%s\n", messages->list[i].severity == MESSAGE_WARNING ? "warning: " : "",
+    for (size_t i = 0; i < messages->count; i++) {
+        bool warning = messages->list[i].severity == MESSAGE_WARNING;
+        fprintf(stderr, "%stidegated: %s%s\n", log_prefix(warning ? LOG_WARNING : LOG_ERR), warning ? "warning: " : "",
                 messages->list[i].text);
+    }
     size_t told = messages->errors + messages->warnings;
     if (told > messages->count)
-        fprintf(stderr, "tidegated: and %zu more\n", told - messages->count);
+        fprintf(stderr, "%stidegated: and %zu more\n", log_prefix(LOG_ERR), told - messages->count);
 }
 
 /* In the background what goes wrong before all is well is told on the terminal and in the log: either may be where
@@ -82,7 +85,7 @@ static int dump_config(const struct config *config)
 
 static int fail(const struct options *options, int status, const char *error)
 {
-    fprintf(stderr, "tidegated: %s\n", error);
+    fprintf(stderr, "%stidegated: %s\n", log_prefix(LOG_ERR), error);
     if (tells_log(options))
         log_event(LOG_ERR, "failed", error);
     process_remove_pid_file();
@@ -106,6 +109,7 @@ static bool start(const struct options *options, struct config **config, const c
     if (!options->foreground && !process_background(EX_OSERR, error))
         return false;
     server_block_signals();
+    privileges_make_directories(*config, !options->foreground);
     if (!options->foreground && !process_pid_file((*config)->pid_file, error))
         return false;
     return server_open(config, path, error);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,15 +17,25 @@
 /* Where the milter's socket listens, once that is known. The descriptor is libmilter's. */
 static struct listening own_socket = {.descriptor = -1};
 
-void milter_socket_nudge(void)
+bool milter_socket_connects(void)
 {
     int nudge = socket(own_socket.address.ss_family, SOCK_STREAM, 0);
     if (nudge < 0)
-        return;
+        return false;
+    struct pollfd connected = {.fd = nudge, .events = POLLOUT};
     fcntl(nudge, F_SETFL, O_NONBLOCK);
-    /* Whether it comes to be accepted or finds a full queue, libmilter has a reason to look. */
-    (void)connect(nudge, (struct sockaddr *)&own_socket.address, own_socket.length);
+    int result = connect(nudge, (struct sockaddr *)&own_socket.address, own_socket.length);
+    /* On one host a TCP connection is there at once, too, although connect(2) does not wait to see it. */
+    bool is_there =
+        result == 0 || (errno == EINPROGRESS && poll(&connected, 1, 0) == 1 && connected.revents == POLLOUT);
     close(nudge);
+    return is_there;
+}
+
+void milter_socket_nudge(void)
+{
+    /* Whether it comes to be accepted or finds a full queue, libmilter has a reason to look. */
+    milter_socket_connects();
 }
 
 void milter_socket_remove(void)

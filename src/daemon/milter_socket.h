@@ -2,7 +2,8 @@
  * milter_socket.h: the socket that the MTA connects to: made free or refused with a reason before libmilter opens it,
  * given its rights after, removed at the end. There is one a process, as libmilter has but one.
  *
- * Threads: milter_socket_nudge() from any once the socket is open, everything else from the main thread.
+ * Threads: milter_socket_nudge() and milter_socket_connects() from any once the socket is open, everything else from
+ * the main thread.
  */
 #ifndef DAEMON_MILTER_SOCKET_H
 #define DAEMON_MILTER_SOCKET_H
@@ -17,6 +18,9 @@ bool milter_socket_open(const struct config *config, const struct driver_params 
 
 /* Connects to the socket and hangs up, without waiting. */
 void milter_socket_nudge(void);
+
+/* The same, and whether there was a connection: it is now for libmilter to take it. */
+bool milter_socket_connects(void);
 
 /* Removes a unix socket's path; without effect on others. */
 void milter_socket_remove(void);

@@ -117,6 +117,11 @@ bool policy_thread_start(struct policy_thread *thread)
     return !thread || thread->started;
 }
 
+int64_t policy_thread_seen(const struct policy_thread *thread)
+{
+    return policy_service_seen(thread->service);
+}
+
 void policy_thread_set(struct policy_thread *thread, const struct config *config)
 {
     for (unsigned i = 0; thread && i < thread->count; i++)

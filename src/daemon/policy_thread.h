@@ -23,6 +23,9 @@ bool policy_thread_open(const struct config *config, const struct door_params *d
 /* Begins to serve. Signals must be blocked. False when there is no thread to be had. NULL is true. */
 bool policy_thread_start(struct policy_thread *thread);
 
+/* policy_service_seen(). */
+int64_t policy_thread_seen(const struct policy_thread *thread);
+
 /* After a reload, whose configuration has the same sockets: what sessions hold from now on. */
 void policy_thread_set(struct policy_thread *thread, const struct config *config);
 

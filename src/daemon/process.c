@@ -1,6 +1,8 @@
 /*
  * process.c: the daemon's place in the system.
  */
+#define _GNU_SOURCE /* O_PATH, AT_EMPTY_PATH */
+
 #include "daemon/process.h"
 
 #include <errno.h>
@@ -22,7 +24,8 @@
 #include <unistd.h>
 
 static int ready_pipe = -1; /* to the process that waits for us to be ready */
-static char *pid_path;      /* that we wrote */
+static char *pid_path;      /* that we wrote, */
+static int pid_file = -1;   /* and that holds its lock */
 
 static bool fail(char error[PROCESS_ERROR_SIZE], const char *what, const char *path, const char *why)
 {
@@ -114,13 +117,19 @@ void process_ready(void)
     ready_pipe = -1;
 }
 
-void process_make_directory_of(const char *path)
+void process_make_directory_for(const char *path, uid_t user, gid_t group)
 {
     const char *slash = strrchr(path, '/');
     char *directory = slash && slash != path ? strndup(path, (size_t)(slash - path)) : NULL;
-    if (directory)
-        mkdir(directory, 0755); /* where that fails, opening what is in it tells why */
+    /* Where that fails, opening what is in it tells why. A link cannot be followed: mkdir(2) does not take one. */
+    if (directory && mkdir(directory, 0755) == 0 && lchown(directory, user, group) < 0)
+        rmdir(directory);
     free(directory);
+}
+
+void process_make_directory_of(const char *path)
+{
+    process_make_directory_for(path, (uid_t)-1, (gid_t)-1);
 }
 
 /* Opens and locks the pid file; -1 when that fails. The daemon that held it may remove it while we wait to lock it:
@@ -180,15 +189,16 @@ bool process_pid_file(const char *path, char error[PROCESS_ERROR_SIZE])
         unlink(path);
         return fail(error, "pid_file", path, strerror(cause));
     }
-    /* The descriptor stays open: it holds the lock. */
+    pid_file = file;
     pid_path = strdup(path);
     return true;
 }
 
 void process_remove_pid_file(void)
 {
-    if (pid_path)
-        unlink(pid_path);
+    /* A number that is left behind may be another process's one day. */
+    if (pid_path && unlink(pid_path) < 0 && ftruncate(pid_file, 0) < 0)
+        errno = 0; /* nothing more can be done */
     free(pid_path);
     pid_path = NULL;
 }
@@ -220,12 +230,55 @@ bool process_clear_socket(const char *path, char error[PROCESS_ERROR_SIZE])
     return unlink(path) == 0 || fail(error, "socket", path, strerror(errno));
 }
 
+/* Changes owner, group (-1: as it is) and mode (NULL: as it is) of the unix socket at the path. Returns 0, or -1 and
+ * errno. The group goes before the mode: a change of group may clear bits of it. */
+#ifdef O_PATH
+
+static int change_place(int place, uid_t user, gid_t group, const mode_t *mode)
+{
+    struct stat status;
+    char name[32];
+
+    if (fstat(place, &status) == 0 && !S_ISSOCK(status.st_mode)) {
+        errno = ENOTSOCK;
+        return -1;
+    }
+    if (fchownat(place, "", user, group, AT_EMPTY_PATH) < 0)
+        return -1;
+    snprintf(name, sizeof name, "/proc/self/fd/%d", place); /* fchmod(2) does not take such a descriptor */
+    return mode ? chmod(name, *mode) : 0;
+}
+
+/* Others may be allowed to change the directory: what stands there is opened, looked at, and then no longer named. */
+static int change_socket(const char *path, uid_t user, gid_t group, const mode_t *mode)
+{
+    int place = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (place < 0)
+        return -1;
+    int result = change_place(place, user, group, mode), cause = errno;
+    close(place);
+    errno = cause;
+    return result;
+}
+
+#else
+
+static int change_socket(const char *path, uid_t user, gid_t group, const mode_t *mode)
+{
+    return lchown(path, user, group) < 0 || (mode && chmod(path, *mode) < 0) ? -1 : 0;
+}
+
+#endif
+
 bool process_own_socket(const char *path, const gid_t *group, mode_t mode, char error[PROCESS_ERROR_SIZE])
 {
-    /* The group first: a change of group may clear bits of the mode. */
-    if (group && chown(path, (uid_t)-1, *group) < 0)
-        return fail(error, "socket", path, strerror(errno));
-    return chmod(path, mode) == 0 || fail(error, "socket", path, strerror(errno));
+    return change_socket(path, (uid_t)-1, group ? *group : (gid_t)-1, &mode) == 0 ||
+           fail(error, "socket", path, strerror(errno));
+}
+
+bool process_give_socket(const char *path, uid_t user, gid_t group, char error[PROCESS_ERROR_SIZE])
+{
+    return change_socket(path, user, group, NULL) == 0 || fail(error, "socket", path, strerror(errno));
 }
 
 void process_release_memory(void)

@@ -41,18 +41,26 @@ void process_ready(void);
  * written. */
 bool process_pid_file(const char *path, char error[PROCESS_ERROR_SIZE]);
 
-/* Removes the pid file that process_pid_file() wrote, if any. */
+/* Removes the pid file that process_pid_file() wrote, if any, or empties it where its directory does not permit that.
+ */
 void process_remove_pid_file(void);
 
 /* Makes the last directory of the path, for everybody to see, where it is missing and can be made. */
 void process_make_directory_of(const char *path);
 
+/* The same, and gives one that it made to that user and group; -1: as it is. */
+void process_make_directory_for(const char *path, uid_t user, gid_t group);
+
 /* Makes the path of a unix socket free: a socket that nobody listens on is removed. False when somebody does, or when
  * something else is there. */
 bool process_clear_socket(const char *path, char error[PROCESS_ERROR_SIZE]);
 
-/* Gives the unix socket its group (NULL: left alone) and mode. */
+/* Gives the unix socket its group (NULL: left alone) and mode. Whatever else stands at the path by now is left alone
+ * and an error, here and below. */
 bool process_own_socket(const char *path, const gid_t *group, mode_t mode, char error[PROCESS_ERROR_SIZE]);
+
+/* Gives the unix socket to that user, and to that group unless it is -1. */
+bool process_give_socket(const char *path, uid_t user, gid_t group, char error[PROCESS_ERROR_SIZE]);
 
 /* Gives memory that was freed back to the system, where the C library can: what reading a large configuration took. */
 void process_release_memory(void);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -27,8 +28,11 @@
 #include "daemon/log.h"
 #include "daemon/milter_socket.h"
 #include "daemon/policy_thread.h"
+#include "daemon/privileges.h"
 #include "daemon/report.h"
 #include "daemon/session_watch.h"
+#include "daemon/supervisor.h"
+#include "daemon/vitals.h"
 #include "doors/waiting.h"
 #include "engine/engine.h"
 #include "engine/request.h"
@@ -52,6 +56,8 @@
 /* When so many rounds of the watch have failed, that is told. */
 #define WATCH_FAILURES 10
 
+#define STATUS_INTERVAL_S 10
+
 #define LOSSES_INTERVAL_NS INT64_C(60000000000)
 
 /* How long a stop waits for the answers of refused sessions to arrive. */
@@ -72,7 +78,8 @@ static struct server {
     struct history *history; /* NULL: nobody could look at it */
     struct control control;
     struct http_service *http; /* NULL: no HTTP service */
-    struct idle_watch *idle;   /* NULL: the kernel cannot be asked */
+    struct vitals vitals;
+    struct idle_watch *idle; /* NULL: the kernel cannot be asked */
     bool idle_refuses_told, lapsed_told;
     struct policy_thread *policy;   /* NULL: no policy door */
     struct session_watch *watch;    /* NULL: no session is held by the kernel's word */
@@ -87,7 +94,7 @@ static struct server {
     int milter_ended[2]; /* pipe: a byte when libmilter has returned */
     bool milter_failed;  /* it gave up by itself; written before that byte */
     struct event_base *base;
-    bool stopping;
+    bool stopping, trouble_told;
     uint64_t unfollowed; /* what log_losses() has still to tell, and when it may */
     uint64_t turned_away_told, evicted_told, untracked_told;
     int64_t losses_next;
@@ -261,7 +268,7 @@ static void swap_rules(struct tally *next)
 }
 
 /* False, and the rules stay as they were, when the file is no good; `messages` has what there is to say. */
-static bool reload(struct config_messages *messages)
+static bool read_again(struct config_messages *messages)
 {
     struct config *next = NULL;
     struct tally *tally = NULL;
@@ -302,6 +309,15 @@ static bool reload(struct config_messages *messages)
     return loaded;
 }
 
+/* The same, and the service manager is told. */
+static bool reload(struct config_messages *messages)
+{
+    supervisor_reloading(process_now());
+    bool loaded = read_again(messages);
+    supervisor_ready();
+    return loaded;
+}
+
 static void reload_by_signal(void)
 {
     struct config_messages messages = {.count = 0};
@@ -333,6 +349,7 @@ static void stop(void)
     if (server.stopping)
         return;
     server.stopping = true;
+    supervisor_stopping();
     server.stop_by = process_now() + STOP_GRACE_NS;
     /* Who waits is woken, and gets the time that it takes for the answer to reach the MTA. */
     waiting_close(server.waiting);
@@ -448,9 +465,49 @@ static void on_tick(evutil_socket_t descriptor, short what, void *data)
     watch_idle();
     sweep_table();
     report_lines_lost(log_lines_lost());
-    /* A peer that sends half a packet holds a thread of libmilter as well; whom that holds up waits a second at most.
-     */
-    milter_socket_nudge();
+    /* A peer that sends half a packet holds a thread of libmilter as well; whom that holds up waits a second at most:
+     * this connects to libmilter. */
+    vitals_tick(&server.vitals);
+}
+
+/* For who asks the service manager. */
+static void on_status(evutil_socket_t descriptor, short what, void *data)
+{
+    struct limit_view views[CHUNK];
+    uint64_t refused = 0;
+    size_t count, from = 0;
+    char text[128];
+
+    (void)descriptor;
+    (void)what;
+    (void)data;
+    do {
+        pthread_mutex_lock(&server.lock);
+        count = engine_limits(server.engine, from, views, CHUNK);
+        pthread_mutex_unlock(&server.lock);
+        for (size_t i = 0; i < count; i++)
+            refused += views[i].actions[ACTION_REFUSE];
+        from += count;
+    } while (count > 0);
+    pthread_mutex_lock(&server.lock);
+    struct engine_totals totals = engine_totals(server.engine);
+    pthread_mutex_unlock(&server.lock);
+    snprintf(text, sizeof text, "%" PRIu32 " sessions, %" PRIu64 " refused since the start, %" PRIu32 " bans",
+             totals.sessions - totals.pending, refused, totals.bans + totals.operator_bans);
+    supervisor_status(text);
+}
+
+static void on_watchdog(evutil_socket_t descriptor, short what, void *data)
+{
+    (void)descriptor;
+    (void)what;
+    (void)data;
+    const char *trouble = vitals_trouble(&server.vitals, &server.lock, server.policy, process_now());
+    if (!trouble)
+        supervisor_alive();
+    else if (!server.trouble_told)
+        log_event(LOG_CRIT, "watchdog", trouble);
+    server.trouble_told = trouble != NULL;
 }
 
 static void on_milter_ended(evutil_socket_t descriptor, short what, void *data)
@@ -458,6 +515,7 @@ static void on_milter_ended(evutil_socket_t descriptor, short what, void *data)
     (void)descriptor;
     (void)what;
     (void)data;
+    supervisor_stopping();
     waiting_close(server.waiting);
     event_base_loopbreak(server.base);
 }
@@ -543,6 +601,14 @@ static uint64_t cookie_of(const struct watched_connection *connection)
     return 0;
 }
 
+/* Closes what open_doors() opened, before libmilter runs. */
+static void close_doors(void)
+{
+    http_service_close(server.http);
+    milter_socket_remove();
+    policy_thread_stop(&server.policy);
+}
+
 /* Opens what the MTA connects to. */
 static bool open_doors(const struct config *config, char error[PROCESS_ERROR_SIZE])
 {
@@ -561,13 +627,23 @@ static bool open_doors(const struct config *config, char error[PROCESS_ERROR_SIZ
         return false;
     }
     if (!http_service_open(config, &server.control, reload, &server.http, error)) {
-        milter_socket_remove();
-        policy_thread_stop(&server.policy);
+        close_doors();
         return false;
     }
     if (granted < wanted)
         report_few_descriptors(wanted, granted);
     return true;
+}
+
+/* Once everything is open. */
+static bool give_up_rights(const struct config *config, char error[PROCESS_ERROR_SIZE])
+{
+    bool ok = privileges_settle(config, error);
+
+    idle_watch_rights_changed(server.idle);
+    if (!ok)
+        close_doors();
+    return ok;
 }
 
 bool server_open(struct config **config, const char *path, char error[PROCESS_ERROR_SIZE])
@@ -606,7 +682,7 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
     if (!server.engine || !server.waiting || !server.path || (is_watched(*config) && !server.history)) {
         snprintf(error, PROCESS_ERROR_SIZE, "not enough memory for session_table_size = %u and table_size = %u",
                  (unsigned)(*config)->session_table_size, (unsigned)(*config)->table_size);
-    } else if (prepare_watch(*config, error) && open_doors(*config, error)) {
+    } else if (prepare_watch(*config, error) && open_doors(*config, error) && give_up_rights(*config, error)) {
         server.config = *config;
         *config = NULL;
         config_trim(server.config);
@@ -627,10 +703,14 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
 static bool start(void)
 {
     const struct timeval second = {.tv_sec = 1}, round = {.tv_usec = SESSION_WATCH_INTERVAL_MS * 1000},
-                         sample = {.tv_sec = HISTORY_INTERVAL_S};
+                         sample = {.tv_sec = HISTORY_INTERVAL_S}, status = {.tv_sec = STATUS_INTERVAL_S};
+    const uint64_t half_us = supervisor_patience_us() / 2;
+    const struct timeval watchdog = {.tv_sec = (time_t)(half_us / 1000000),
+                                     .tv_usec = (suseconds_t)(half_us % 1000000)};
     bool ok = pipe(server.milter_ended) == 0 && (server.base = event_base_new()) != NULL &&
               add_event(-1, 0, on_tick, &second) && add_event(-1, 0, on_watch, &round) &&
               add_event(server.milter_ended[0], EV_READ, on_milter_ended, NULL) &&
+              add_event(-1, 0, on_status, &status) && (half_us == 0 || add_event(-1, 0, on_watchdog, &watchdog)) &&
               (!server.history || add_event(-1, 0, on_sample, &sample)) && http_service_start(server.http, server.base);
     server.control.started = server.control.reloaded = wall_now();
 
@@ -647,15 +727,15 @@ bool server_run(void (*ready)(void))
 
     if (!start()) {
         log_event(LOG_ERR, "failed", "no thread, pipe or event loop to be had");
-        policy_thread_stop(&server.policy);
-        http_service_close(server.http);
-        milter_socket_remove();
+        close_doors();
         return false;
     }
     /* In this thread alone: the kernel then has nobody else to give them to. */
     signal_set(&set);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     ready();
+    supervisor_ready();
+    on_status(-1, 0, NULL);
     event_base_dispatch(server.base);
 
     policy_thread_stop(&server.policy);

@@ -1,6 +1,7 @@
 """A throw-away Postfix: own configuration, queue, data and log, on free loopback ports."""
 import os
 import pathlib
+import re
 import signal
 import subprocess
 
@@ -10,7 +11,7 @@ from sandbox import (HOST_NAME, SERVER_IPV6, children_of, connections_held, free
 
 MAIN_CF = """\
 compatibility_level = 3.6
-multi_instance_name = postfix-{token}
+multi_instance_name = {name}-{token}
 queue_directory = {dir}/queue
 data_directory = {dir}/data
 maillog_file = {dir}/mail.log
@@ -85,6 +86,7 @@ SERVICES = {
     "sixty": (60, {}),
     "kill": (50, {}),
     "unix": (50, {"smtpd_milters": "unix:{dir}/milter.sock"}),
+    "balanced": (50, {"smtpd_upstream_proxy_protocol": "haproxy"}),
     "bytes": (50, {"smtputf8_enable": "no"}),  # takes 8-bit text that is no UTF-8
     "slow": (10, {"smtpd_milters": "inet:127.0.0.1:{slow_port}"}),
     "slow_too": (10, {"smtpd_milters": "inet:127.0.0.1:{slow_port}"}),
@@ -116,9 +118,14 @@ class Postfix(Mta):
     kind = "postfix"
     forks_per_session = False
 
-    def __init__(self, base, milter_port):
-        self.dir = pathlib.Path(base) / "postfix"
+    def __init__(self, base, milter_port, name="postfix", services=None, main_cf="", chroot=False):
+        """main_cf are lines to add to main.cf, in place of those of the same name. chroot: of the SMTP services."""
+        self.dir = pathlib.Path(base) / name
         super().__init__(milter_port)
+        self.name = name
+        self.services = SERVICES if services is None else services
+        self.main_cf = main_cf
+        self.chroot = "y" if chroot else "n"
         self.unix_socket = self.dir / "milter.sock"
         self.slow_port = free_port()  # of the daemon of test_slow_body.py
         self.policy_port = free_port()
@@ -134,14 +141,17 @@ class Postfix(Mta):
         (self.dir / "read").chmod(0o1777)
         (self.dir / "etc" / "read").write_text(READ.format(dir=self.dir))
         (self.dir / "etc" / "read").chmod(0o755)
-        (self.dir / "etc" / "main.cf").write_text(MAIN_CF.format(
-            dir=self.dir, token=os.getpid(), host_name=HOST_NAME, milter=f"inet:127.0.0.1:{self.milter_port}"))
+        settings = MAIN_CF.format(dir=self.dir, name=self.name, token=os.getpid(), host_name=HOST_NAME,
+                                  milter=f"inet:127.0.0.1:{self.milter_port}")
+        for name in re.findall(r"^(\w+) =", self.main_cf, re.M):
+            settings = re.sub(rf"^{name} = .*\n", "", settings, flags=re.M)
+        (self.dir / "etc" / "main.cf").write_text(settings + self.main_cf)
         master = ""
-        for name, (maxproc, options) in SERVICES.items():
+        for name, (maxproc, options) in self.services.items():
             self.ports[name] = free_port()
             addresses = ["127.0.0.1"] + ([f"[{SERVER_IPV6}]"] if name in ("main", "policy", "doors") else [])
             for address in addresses:
-                master += f"{address}:{self.ports[name]} inet n - n - {maxproc} smtpd\n"
+                master += f"{address}:{self.ports[name]} inet n - {self.chroot} - {maxproc} smtpd\n"
                 for option, value in options.items():
                     master += f"  -o {{ {option} = {value.format(**vars(self))} }}\n"
         (self.dir / "etc" / "master.cf").write_text(master + INTERNAL_SERVICES.format(dir=self.dir))

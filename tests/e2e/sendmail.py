@@ -50,8 +50,11 @@ class Sendmail(Mta):
     kind = "sendmail"
     forks_per_session = True
 
-    def __init__(self, milter_port):
+    def __init__(self, milter_port, recipe=None):
+        """recipe: lines for sendmail.mc in place of the filters of the tests, with /run/tidegate for a folder that this
+        one makes; then there is one service, "main"."""
         super().__init__(milter_port)
+        self.recipe = recipe
         self.root = unpack()
         self.dir = None
         self.binary = self.root / "usr/libexec/sendmail/sendmail"
@@ -61,6 +64,7 @@ class Sendmail(Mta):
         self.dir.chmod(0o755)
         queue = self.dir / "queue"
         queue.mkdir(mode=0o700)
+        (self.dir / "tidegate").mkdir(mode=0o755)
         for name in ("aliases", "local-host-names", "trusted-users", "statistics"):
             (self.dir / name).write_text("test.example\n" if name == "local-host-names" else "")
         (self.dir / "sendmail.cf").write_text(self._configuration())
@@ -74,8 +78,35 @@ class Sendmail(Mta):
         wait_until(self._is_up, lambda: f"Sendmail is up:\n{self.log()}")
         return self
 
-    def _configuration(self):
+    @property
+    def milter_socket(self):
+        """The unix socket of the recipe's filter."""
+        return self.dir / "tidegate" / "milter"
+
+    def _filters(self):
+        if self.recipe is not None:
+            return self.recipe.replace("/run/tidegate", str(self.dir / "tidegate"))
         milter = f"S=inet:{self.milter_port}@127.0.0.1, T=C:30s;S:60s;R:60s;E:60s"
+        return f"""\
+define(`confINPUT_MAIL_FILTERS', `tidegate')
+MAIL_FILTER(`tidegate', `{milter}')
+MAIL_FILTER(`tidegate_tempfail', `{milter}, F=T')
+"""
+
+    def _services(self):
+        """The lines of the listeners; with a recipe they leave it to that which filters are asked."""
+        source = ""
+        for name, (daemon, filter_name) in SERVICES.items() if self.recipe is None else [("main", ("MTA", None))]:
+            self.ports[name] = free_port()
+            filters = f", InputMailFilters={filter_name}" if filter_name else ""
+            source += (f"DAEMON_OPTIONS(`Name={daemon}, Family=inet, Addr=127.0.0.1, Port={self.ports[name]}, "
+                       f"Listen=500{filters}')\n")
+        if self.recipe is None:
+            source += (f"DAEMON_OPTIONS(`Name=MTA6, Family=inet6, Addr={SERVER_IPV6}, Port={self.ports['main']}, "
+                       f"Listen=500, InputMailFilters=tidegate')\n")
+        return source
+
+    def _configuration(self):
         source = f"""\
 include(`{self.root}/usr/share/sendmail/cf/m4/cf.m4')
 OSTYPE(`linux')
@@ -103,17 +134,8 @@ FEATURE(`accept_unqualified_senders')
 FEATURE(`nocanonify')
 FEATURE(`no_default_msa')
 FEATURE(`use_cw_file')
-define(`confINPUT_MAIL_FILTERS', `tidegate')
-MAIL_FILTER(`tidegate', `{milter}')
-MAIL_FILTER(`tidegate_tempfail', `{milter}, F=T')
 """
-        for name, (daemon, filter_name) in SERVICES.items():
-            self.ports[name] = free_port()
-            source += (f"DAEMON_OPTIONS(`Name={daemon}, Family=inet, Addr=127.0.0.1, Port={self.ports[name]}, "
-                       f"Listen=500, InputMailFilters={filter_name}')\n")
-        source += (f"DAEMON_OPTIONS(`Name=MTA6, Family=inet6, Addr={SERVER_IPV6}, Port={self.ports['main']}, "
-                   f"Listen=500, InputMailFilters=tidegate')\n")
-        source += "MAILER(`local')\nMAILER(`smtp')\n"
+        source += self._filters() + self._services() + "MAILER(`local')\nMAILER(`smtp')\n"
         (self.dir / "sendmail.mc").write_text(source)
         result = subprocess.run(["m4", f"-D_CF_DIR_={self.root}/usr/share/sendmail/cf/", str(self.dir / "sendmail.mc")],
                                 capture_output=True, text=True, check=True)

@@ -181,3 +181,18 @@ def test_refusal_by_a_rejected_recipient_is_said_at_the_next_command(mta, gate):
         if line.startswith("MAIL"):
             client.expect("RSET", "250")
         client.expect_refusal(line, ERRORS)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_dry_run_tells_while_the_session_is_open(mta, gate, whole):
+    """Postfix keeps to itself what needs no answer until the session ends: then it would be too late, and out of order.
+    So what is asked of it is answered, even where nothing can be refused."""
+    own = "" if whole else "mode = monitor"
+    daemon = gate(("mode = monitor\n" if whole else "") +
+                  f"limit helo_flood {{ count = messages  per = helo  max = 2  window = 1h  {own} }}")
+    held = fill(mta.port, ["127.0.0.1", "127.0.0.2", "127.0.0.3"])
+    for client in held:
+        client.mail()
+    line = daemon.wait_line(limit="helo_flood", action="monitor")
+    assert (line["count"], line["client"]) == ("2", "127.0.0.3")
+    assert all(client.is_served() for client in held)

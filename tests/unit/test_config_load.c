@@ -130,6 +130,19 @@ START_TEST(momentums_block_means_the_same)
 }
 END_TEST
 
+START_TEST(a_user_is_looked_up)
+{
+    assert_loads("", 0);
+    ck_assert_ptr_null(config->user);
+    config_free(&config);
+    assert_loads("\nUser = root", 0);
+    ck_assert_str_eq(config->user, "root");
+    ck_assert_uint_eq(config->uid, 0);
+    ck_assert_uint_eq(config->gid, 0);
+    ck_assert_uint_eq(config->line[GLOBAL_USER], 2);
+}
+END_TEST
+
 START_TEST(the_sample_loads_and_names_every_option)
 {
     size_t size;
@@ -231,6 +244,9 @@ static const struct mistake mistakes[] = {
     {"log_refusals = 1", 1, "log_refusals: \"1\" is neither yes nor no"},
     {"refuse_at = mail", 1, "refuse_at: \"mail\" is unknown here; write helo or connect"},
     {"listener { listen a { } refuse_at = 5 }", 1, "write helo or connect"},
+    {"\nuser = no-such-user-here", 2, "there is no user \"no-such-user-here\"; create it"},
+    {"user = \"\"", 1, "user: the name is empty"},
+    {"listener { user = root }", 1, "user"},
     {"pid_file = tidegated.pid", 1, "pid_file: \"tidegated.pid\" is no absolute path"},
     {"pid_file = \"\"", 1, "pid_file: the path is empty"},
 
@@ -507,6 +523,7 @@ static Suite *test_suite(void)
     tcase_add_test(values, defaults_are_those_of_the_documentation);
     tcase_add_test(values, everything_that_is_set_arrives);
     tcase_add_test(values, momentums_block_means_the_same);
+    tcase_add_test(values, a_user_is_looked_up);
     tcase_add_test(values, the_sample_loads_and_names_every_option);
     tcase_add_test(values, comments_may_stand_anywhere);
     tcase_add_test(values, a_unix_socket_takes_group_and_mode);

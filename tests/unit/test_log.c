@@ -7,8 +7,11 @@
 #include <poll.h>
 
 #include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int from_stderr = -1, saved_stderr = -1;
@@ -276,6 +279,49 @@ START_TEST(lines_of_threads_do_not_mix)
 }
 END_TEST
 
+static void name_stream(bool right)
+{
+    char stream[64];
+    struct stat status;
+
+    ck_assert_int_eq(fstat(STDERR_FILENO, &status), 0);
+    snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino + !right);
+    setenv("JOURNAL_STREAM", stream, 1);
+    log_open(true);
+}
+
+START_TEST(the_journal_is_told_the_priority)
+{
+    name_stream(true);
+    log_text(&line, "a", "b");
+    ck_assert_str_eq(sent(), "<6>a=b\n");
+    log_event(LOG_ERR, "c", "d");
+    char text[64] = "";
+    ck_assert_int_gt(read(from_stderr, text, sizeof text - 1), 0);
+    ck_assert_str_eq(text, "<3>event=c text=d\n");
+    ck_assert_str_eq(log_prefix(LOG_WARNING), "<4>");
+    ck_assert_str_eq(log_prefix(LOG_MAIL | LOG_DEBUG), "<7>");
+}
+END_TEST
+
+START_TEST(whoever_else_reads_is_not)
+{
+    static const char *const others[] = {"", "1", "1:", ":1", "x:y", "1:2:3", "18446744073709551616:1"};
+
+    name_stream(false);
+    log_text(&line, "a", "b");
+    ck_assert_str_eq(sent(), "a=b\n");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        setenv("JOURNAL_STREAM", others[i], 1);
+        log_open(true);
+        ck_assert_str_eq(log_prefix(LOG_ERR), "");
+    }
+    unsetenv("JOURNAL_STREAM");
+    log_open(true);
+    ck_assert_str_eq(log_prefix(LOG_ERR), "");
+}
+END_TEST
+
 static Suite *test_suite(void)
 {
     Suite *suite = suite_create("log");
@@ -293,6 +339,8 @@ static Suite *test_suite(void)
     tcase_add_test(tests, a_reader_that_stands_still_is_not_waited_for);
     tcase_add_test(tests, over_long_values_are_cut);
     tcase_add_test(tests, a_cut_value_is_still_a_pair);
+    tcase_add_test(tests, the_journal_is_told_the_priority);
+    tcase_add_test(tests, whoever_else_reads_is_not);
     tcase_add_test(tests, lines_of_threads_do_not_mix);
     return suite;
 }
