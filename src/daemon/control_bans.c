@@ -1,22 +1,247 @@
 /*
- * control_bans.c: bans over HTTP.
+ * control_bans.c: /bans, /ban and /unban.
  */
 #include "daemon/control.h"
 
+#include <string.h>
+
+#include "daemon/json_parts.h"
+#include "daemon/reading.h"
+#include "daemon/report.h"
+#include "mail/names.h"
+
+#define LISTED_MAX 100000
+#define LISTED_DEFAULT 1000
+#define SECONDS_MAX (OPERATOR_BAN_NS_MAX / NS_PER_S)
+#define NS_PER_S INT64_C(1000000000)
+#define BAN_SECONDS_DEFAULT 86400
+
+/* ---- parameters ---- */
+
+/* A whole number from 1 on; false when it is none. */
+static bool read_number(const char *text, int64_t max, int64_t *out)
+{
+    size_t digits = strspn(text, "0123456789");
+    int64_t number = 0;
+
+    if (digits == 0 || digits > 9 || text[digits] != '\0')
+        return false;
+    for (; *text; text++)
+        number = number * 10 + (*text - '0');
+    *out = number;
+    return number >= 1 && number <= max;
+}
+
+/* A parameter that is a number, *out staying as it is when it is not given. False, with the answer in *error, when it
+ * is no good. */
+static bool number_parameter(const struct evkeyvalq *parameters, const char *name, const char *unit, int64_t max,
+                             int64_t *out, json_t **error, int *status)
+{
+    const char *text = control_parameter(parameters, name);
+
+    if (!text || read_number(text, max, out))
+        return true;
+    *error = control_error(status, 400, "%s is \"%.60s\"; give a whole number%s from 1 to %lld", name, text, unit,
+                           (long long)max);
+    return false;
+}
+
+/* False, with the answer in *error, when there is no limit of that name. */
+static bool limit_parameter(struct control *control, const struct evkeyvalq *parameters, const char **out,
+                            json_t **error, int *status)
+{
+    struct limit_view limits[LIMIT_END];
+    const size_t count = read_limits(control, limits);
+    const char *limit = control_parameter(parameters, "limit");
+
+    *out = limit;
+    if (!limit)
+        return true;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(limits[i].name, limit) == 0)
+            return true;
+    *error = control_error(status, 400,
+                           "limit is \"%.60s\", which is none; give the name of a limit as the log has it, or ban for "
+                           "the bans of administrators",
+                           limit);
+    return false;
+}
+
+/* ---- targets ---- */
+
+/* A domain in normal form: letters, digits, hyphens and underscores between single dots, and no mistyped address. */
+static bool is_domain(const char *name)
+{
+    const char *last = strrchr(name, '.') ? strrchr(name, '.') + 1 : name;
+
+    return name[0] && name[0] != '.' && !strstr(name, "..") &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") == strlen(name) &&
+           strspn(last, "0123456789") < strlen(last);
+}
+
+/* A block of clients. False, with the answer in *error, when the text is one that is no good; *is_block says whether it
+ * is one at all. */
+static bool read_block(const char *text, struct prefix *out, bool *is_block, json_t **error, int *status)
+{
+    char meant[PREFIX_TEXT_SIZE];
+
+    *is_block = false;
+    switch (prefix_parse(text, out)) {
+    case PREFIX_OK:
+        *is_block = true;
+        return true;
+    case PREFIX_HOST_BITS:
+        *error = control_error(status, 400, "target is \"%.60s\", with bits after the prefix; the block is %s", text,
+                               prefix_format(out, meant));
+        return false;
+    case PREFIX_BAD_LENGTH:
+        *error = control_error(
+            status, 400, "target is \"%.60s\"; behind the slash give a number, to 32 for IPv4 and to 128 for IPv6",
+            text);
+        return false;
+    default:
+        *out = (struct prefix){.bits = 0};
+        return true;
+    }
+}
+
+/* ---- pages ---- */
+
+static int most_time_left_first(const void *a, const void *b)
+{
+    const struct ban_view *x = a, *y = b;
+    return (x->left_ns < y->left_ns) - (x->left_ns > y->left_ns);
+}
+
 json_t *control_bans(struct control *control, const struct evkeyvalq *parameters, int *status)
 {
-    (void)control, (void)parameters;
-    return control_error(status, 503, "not here yet");
+    static const char *const names[] = {"n", "limit", NULL};
+    int64_t wanted = LISTED_DEFAULT;
+    const char *limit;
+    struct best best;
+    json_t *error;
+
+    if (!control_known(parameters, names, &error, status) ||
+        !number_parameter(parameters, "n", "", LISTED_MAX, &wanted, &error, status) ||
+        !limit_parameter(control, parameters, &limit, &error, status))
+        return error;
+    bool ok = best_init(&best, (size_t)wanted, sizeof(struct ban_view), most_time_left_first);
+    if (ok) {
+        read_bans(control, limit, &best);
+        best_sort(&best);
+    }
+    json_t *page = json_object(), *list = json_array();
+    for (size_t i = 0; i < best.count && ok; i++)
+        ok = add(list, ban_json((const struct ban_view *)best.items + i));
+    ok = put(page, "bans", list) && ok;
+    ok = put(page, "left_out", json_integer((json_int_t)best.left_out)) && ok;
+    best_free(&best);
+    *status = 200;
+    return whole(page, ok);
 }
 
 json_t *control_ban(struct control *control, const struct evkeyvalq *parameters, int *status)
 {
-    (void)control, (void)parameters;
-    return control_error(status, 503, "not here yet");
+    static const char *const names[] = {"target", "for", NULL};
+    const char *text = control_parameter(parameters, "target");
+    struct ban_target target = {.name = ""};
+    char shown[NAME_SIZE];
+    int64_t seconds = BAN_SECONDS_DEFAULT;
+    bool is_block;
+    json_t *error;
+
+    if (!control_known(parameters, names, &error, status) ||
+        !number_parameter(parameters, "for", " of seconds", SECONDS_MAX, &seconds, &error, status))
+        return error;
+    if (!text || !text[0])
+        return control_error(status, 400, "target is missing; give an address, a block (192.0.2.0/24) or a domain");
+    if (!read_block(text, &target.clients, &is_block, &error, status))
+        return error;
+    if (is_block) {
+        prefix_format(&target.clients, shown);
+    } else {
+        name_domain(text, target.name);
+        strcpy(shown, target.name);
+        if (!is_domain(target.name))
+            return control_error(
+                status, 400, "target is \"%.60s\", neither an address nor a block (192.0.2.0/24) nor a domain", text);
+    }
+    pthread_mutex_lock(control->lock);
+    enum ban_result result = engine_ban(control->engine, &target, seconds * NS_PER_S, control->now());
+    pthread_mutex_unlock(control->lock);
+    if (result == BAN_NO_ROOM)
+        return control_error(status, 409,
+                             "%d bans of administrators are in force, and there can be no more: lift some, or put "
+                             "lasting ones on the deny list of the configuration",
+                             OPERATOR_BANS_MAX);
+    report_ban(shown, seconds * NS_PER_S);
+    *status = 200;
+    return json_pack("{s:o, s:I, s:b}", "target", control_text(shown), "for", (json_int_t)seconds, "changed",
+                     result == BAN_CHANGED);
+}
+
+/* Lifts what fits, a stretch of the table at a time. */
+static size_t lift(struct control *control, const struct unban *unban)
+{
+    uint64_t next = 0;
+    size_t lifted = 0;
+
+    do {
+        pthread_mutex_lock(control->lock);
+        lifted += engine_unban(control->engine, unban, control->now(), &next);
+        pthread_mutex_unlock(control->lock);
+    } while (next != 0);
+    return lifted;
+}
+
+/* A name, in each form in which a limit may count it: what a client says in HELO may look like an address, and the name
+ * of a user like anything. */
+static size_t lift_name(struct control *control, const char *text, struct unban *unban)
+{
+    static void (*const forms[])(const char *, char[NAME_SIZE]) = {name_domain, name_address, name_user};
+    struct ban_target targets[3] = {{.name = ""}, {.name = ""}, {.name = ""}};
+    size_t lifted = 0;
+
+    for (size_t i = 0; i < 3; i++) {
+        bool known = false;
+        forms[i](text, targets[i].name);
+        for (size_t j = 0; j < i && !known; j++)
+            known = strcmp(targets[j].name, targets[i].name) == 0;
+        unban->target = &targets[i];
+        if (!known)
+            lifted += lift(control, unban);
+    }
+    return lifted;
 }
 
 json_t *control_unban(struct control *control, const struct evkeyvalq *parameters, int *status)
 {
-    (void)control, (void)parameters;
-    return control_error(status, 503, "not here yet");
+    static const char *const names[] = {"target", "limit", "since", NULL};
+    const char *text = control_parameter(parameters, "target");
+    struct ban_target block = {.name = ""};
+    struct unban unban = {.target = NULL};
+    int64_t since = 0;
+    bool is_block = false;
+    size_t lifted = 0;
+    json_t *error;
+
+    if (!control_known(parameters, names, &error, status) ||
+        !number_parameter(parameters, "since", " of seconds", SECONDS_MAX, &since, &error, status) ||
+        !limit_parameter(control, parameters, &unban.limit, &error, status))
+        return error;
+    if (!text && !unban.limit)
+        return control_error(status, 400,
+                             "nothing says what to lift; give target (an address, a block or a name), limit, or both");
+    if (text && !read_block(text, &block.clients, &is_block, &error, status))
+        return error;
+    unban.since_ns = since * NS_PER_S;
+    if (!text || is_block) {
+        unban.target = text ? &block : NULL;
+        lifted = lift(control, &unban);
+    }
+    if (text)
+        lifted += lift_name(control, text, &unban);
+    report_unban(text, unban.limit, unban.since_ns, lifted);
+    *status = 200;
+    return json_pack("{s:I}", "lifted", (json_int_t)lifted);
 }

@@ -156,6 +156,31 @@ void report_limit(const struct limit_view *view)
     log_send(&line, LOG_INFO);
 }
 
+void report_ban(const char *target, int64_t length_ns)
+{
+    struct log_line line;
+    log_begin(&line);
+    log_text(&line, "event", "ban");
+    log_text(&line, "target", target);
+    log_seconds(&line, "length", length_ns);
+    log_send(&line, LOG_NOTICE);
+}
+
+void report_unban(const char *target, const char *limit, int64_t since_ns, size_t lifted)
+{
+    struct log_line line;
+    log_begin(&line);
+    log_text(&line, "event", "unban");
+    if (target)
+        log_text(&line, "target", target);
+    if (limit)
+        log_text(&line, "limit", limit);
+    if (since_ns > 0)
+        log_seconds(&line, "since", since_ns);
+    log_number(&line, "lifted", lifted);
+    log_send(&line, LOG_NOTICE);
+}
+
 void report_evictions(uint64_t evicted, uint64_t untracked)
 {
     struct log_line line;

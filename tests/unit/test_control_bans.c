@@ -1,0 +1,246 @@
+/*
+ * test_control_bans.c: /bans, /ban and /unban over a real engine. Links the pages, the names and all of src/engine;
+ * what the log is told is noted here.
+ */
+#include "check_main.h"
+#include "control_case.h"
+
+#include "daemon/report.h"
+
+#include <stdio.h>
+
+static char told[700]; /* of the log, the last line */
+
+void report_ban(const char *target, int64_t length_ns)
+{
+    snprintf(told, sizeof told, "ban %s %d", target, (int)(length_ns / SECOND));
+}
+
+void report_unban(const char *target, const char *limit, int64_t since_ns, size_t lifted)
+{
+    snprintf(told, sizeof told, "unban %s %s %d %zu", target ? target : "-", limit ? limit : "-",
+             (int)(since_ns / SECOND), lifted);
+}
+
+static void banning(limit_number limit, int64_t max)
+{
+    rules_set_term(builder, limit_in(RULES_SERVICE, limit, max), TERM_BAN, HOUR);
+}
+
+static bool is_refused(const char *client)
+{
+    session_id id = connect_from(client);
+    engine_close(engine, id, now);
+    return verdict.kind == VERDICT_REFUSE;
+}
+
+static void ban(const char *query)
+{
+    json_decref(get(control_ban, query, 200));
+}
+
+static json_int_t lift(const char *query)
+{
+    json_t *page = get(control_unban, query, 200);
+    json_int_t lifted = json_integer_value(value_at(page, "lifted"));
+    json_decref(page);
+    return lifted;
+}
+
+/* A mistake, told in words that hold this, and that nothing has followed. */
+static void assert_mistake(control_page *page, const char *query, int status, const char *words)
+{
+    const struct engine_totals before = engine_totals(engine);
+    told[0] = '\0';
+    json_t *answer = get(page, query, status);
+    const char *text = json_string_value(value_at(answer, "error"));
+    ck_assert_msg(text && strstr(text, words), "%s: %s", query, text);
+    ck_assert_str_eq(told, "");
+    ck_assert_uint_eq(engine_totals(engine).operator_bans, before.operator_bans);
+    ck_assert_uint_eq(engine_totals(engine).bans, before.bans);
+    json_decref(answer);
+}
+
+START_TEST(a_ban_is_begun_listed_and_lifted)
+{
+    serve();
+    json_t *page = get(control_ban, "target=192.0.2.0/24&for=7200", 200);
+    assert_text(page, "target", "192.0.2.0/24");
+    assert_int(page, "for", 7200);
+    ck_assert(json_is_false(value_at(page, "changed")));
+    json_decref(page);
+    ck_assert_str_eq(told, "ban 192.0.2.0/24 7200");
+    ck_assert(is_refused("192.0.2.9"));
+    page = get(control_ban, "target=Spam.EXAMPLE.", 200);
+    assert_text(page, "target", "spam.example");
+    assert_int(page, "for", 86400);
+    json_decref(page);
+    page = get(control_ban, "for=3600&target=192.0.2.0/24", 200);
+    ck_assert(json_is_true(value_at(page, "changed")));
+    json_decref(page);
+    now += 10 * SECOND;
+
+    page = get(control_bans, "", 200);
+    assert_size(page, "bans", 2);
+    assert_int(page, "left_out", 0);
+    assert_null(page, "bans.0.client"); /* the one with the most time left */
+    assert_text(page, "bans.0.key", "spam.example");
+    assert_text(page, "bans.0.per", "sender_domain");
+    assert_text(page, "bans.0.lift", "tidegate unban spam.example");
+    assert_text(page, "bans.1.client", "192.0.2.0/24");
+    assert_null(page, "bans.1.key");
+    assert_text(page, "bans.1.limit", "ban");
+    assert_text(page, "bans.1.scope", "service");
+    assert_text(page, "bans.1.action", "refuse");
+    assert_real(page, "bans.1.since", 10);
+    assert_real(page, "bans.1.left", 3590);
+    assert_text(page, "bans.1.lift", "tidegate unban 192.0.2.0/24");
+    json_decref(page);
+
+    ck_assert_int_eq(lift("target=192.0.2.0/24"), 1);
+    ck_assert_str_eq(told, "unban 192.0.2.0/24 - 0 1");
+    ck_assert(!is_refused("192.0.2.9"));
+    ck_assert_int_eq(lift("target=spam.example.&limit=ban&since=60"), 1);
+    ck_assert_str_eq(told, "unban spam.example. ban 60 1");
+    ck_assert_int_eq(lift("limit=ban"), 0);
+    ck_assert_str_eq(told, "unban - ban 0 0");
+}
+END_TEST
+
+START_TEST(the_list_is_bounded_and_of_one_limit)
+{
+    banning(LIMIT_NUMBER_CLIENT_CONNECTIONS, 1);
+    serve();
+    char query[64];
+    for (int i = 0; i < 60; i++) {
+        snprintf(query, sizeof query, "target=10.0.0.%d&for=%d", i, 10000 + (i * 37 + 11) % 60);
+        ban(query);
+    }
+    for (int i = 0; i < 2; i++)
+        is_refused("192.0.2.1");
+    json_t *page = get(control_bans, "n=7", 200);
+    assert_size(page, "bans", 7);
+    assert_int(page, "left_out", 54);
+    for (int i = 0; i < 7; i++) {
+        snprintf(query, sizeof query, "bans.%d.left", i);
+        assert_real(page, query, 10059 - i);
+    }
+    json_decref(page);
+    page = get(control_bans, "limit=client_connections", 200);
+    assert_size(page, "bans", 1);
+    assert_text(page, "bans.0.client", "192.0.2.1");
+    assert_text(page, "bans.0.per", "client");
+    json_decref(page);
+    page = get(control_bans, "limit=ban&n=100000", 200);
+    assert_size(page, "bans", 60);
+    json_decref(page);
+}
+END_TEST
+
+START_TEST(of_all_forms_of_a_name)
+{
+    static const enum limit_per pers[] = {PER_HELO, PER_SENDER, PER_USER};
+    static const char *const names[] = {"helo_messages", "sender_messages", "user_messages"};
+    for (size_t i = 0; i < 3; i++)
+        rules_set_term(builder, custom_in(RULES_SERVICE, names[i], COUNT_MESSAGES, pers[i], 1, HOUR), TERM_BAN, HOUR);
+    serve();
+    static const struct {
+        const char *helo, *sender, *user, *query;
+    } cases[] = {
+        {"192.0.2.7", NULL, NULL, "target=192.0.2.7"}, /* looks like an address, and is the name of a HELO */
+        {"", NULL, NULL, "target="},
+        {"[192.0.2.7]", NULL, NULL, "target=[192.0.2.7]"},
+        {NULL, "joe@spam.example", NULL, "target=%3CJoe@Spam.Example.%3E"},
+        {NULL, NULL, "joe.", "target=joe."},
+        {NULL, NULL, "it's%20me;\"<x>", "target=it's%2520me;%22%3Cx%3E"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        session_id id = connect_from("203.0.113.1");
+        said.helo = cases[i].helo;
+        said.user = cases[i].user;
+        for (int j = 0; j < 2; j++)
+            mail(id, cases[i].sender ? cases[i].sender : "");
+        ck_assert_msg(verdict.kind == VERDICT_REFUSE, "case %zu", i);
+        leave(id);
+        json_t *page = get(control_bans, "", 200);
+        assert_size(page, "bans", 1);
+        assert_text(page, "bans.0.key",
+                    cases[i].helo     ? cases[i].helo
+                    : cases[i].sender ? cases[i].sender
+                                      : cases[i].user);
+        if (i == 5)
+            assert_text(page, "bans.0.lift", "tidegate unban 'it'\\''s%20me;\"<x>'");
+        json_decref(page);
+        ck_assert_msg(lift(cases[i].query) == 1, "case %zu", i);
+    }
+}
+END_TEST
+
+START_TEST(mistakes_are_told_with_what_would_be_right)
+{
+    banning(LIMIT_NUMBER_CLIENT_CONNECTIONS, 1);
+    serve();
+    is_refused("192.0.2.1");
+    is_refused("192.0.2.1");
+    ban("target=10.0.0.0/8");
+    assert_mistake(control_ban, "", 400, "target is missing");
+    assert_mistake(control_ban, "target=", 400, "target is missing");
+    assert_mistake(control_ban, "target=192.0.2.7/24", 400, "the block is 192.0.2.0/24");
+    assert_mistake(control_ban, "target=192.0.2.0/33", 400, "to 32 for IPv4");
+    assert_mistake(control_ban, "target=2001:db8::/x", 400, "to 128 for IPv6");
+    static const char *const no_targets[] = {"192.0.2",      "300.1.1.1",    "a..b", ".example", "joe@spam.example",
+                                             "spam example", "%01%ff%22<b>", "a/b",  "1",        "[192.0.2.1]"};
+    char query[200];
+    for (size_t i = 0; i < sizeof no_targets / sizeof *no_targets; i++) {
+        snprintf(query, sizeof query, "target=%s", no_targets[i]);
+        assert_mistake(control_ban, query, 400, "neither an address");
+    }
+    assert_mistake(control_ban, "target=192.0.2.1&for=0", 400, "for is \"0\"");
+    assert_mistake(control_ban, "target=192.0.2.1&for=31536001", 400, "from 1 to 31536000");
+    assert_mistake(control_ban, "target=192.0.2.1&for=2h", 400, "for is \"2h\"");
+    assert_mistake(control_ban, "target=192.0.2.1&for=-1", 400, "for is \"-1\"");
+    assert_mistake(control_ban, "target=192.0.2.1&for=99999999999999999999", 400, "give a whole number of seconds");
+    assert_mistake(control_ban, "target=192.0.2.1&fro=1", 400, "fro");
+    assert_mistake(control_unban, "", 400, "nothing says what to lift");
+    assert_mistake(control_unban, "since=60", 400, "nothing says what to lift");
+    assert_mistake(control_unban, "limit=client_connection", 400, "client_connection");
+    assert_mistake(control_unban, "target=10.0.0.1/8", 400, "the block is 10.0.0.0/8");
+    assert_mistake(control_unban, "limit=ban&since=0", 400, "since is \"0\"");
+    assert_mistake(control_unban, "limit=ban&all=1", 400, "all");
+    assert_mistake(control_bans, "n=0", 400, "from 1 to 100000");
+    assert_mistake(control_bans, "n=100001", 400, "from 1 to 100000");
+    assert_mistake(control_bans, "limit=%ff", 400, "which is none");
+    assert_mistake(control_bans, "target=x", 400, "target");
+}
+END_TEST
+
+START_TEST(no_room_for_more)
+{
+    char query[64];
+    serve();
+    for (int i = 0; i < 10000; i++) {
+        snprintf(query, sizeof query, "target=11.%d.%d.0/24", i / 256, i % 256);
+        ban(query);
+    }
+    assert_mistake(control_ban, "target=192.0.2.1", 409, "lift some");
+    json_t *page = get(control_bans, "", 200);
+    assert_size(page, "bans", 1000);
+    assert_int(page, "left_out", 9000);
+    json_decref(page);
+    ck_assert_int_eq(lift("target=11.0.0.0/8"), 10000);
+    ban("target=192.0.2.1");
+}
+END_TEST
+
+static Suite *test_suite(void)
+{
+    Suite *suite = suite_create("control_bans");
+    TCase *pages = test_case(suite, "pages");
+    tcase_add_checked_fixture(pages, control_setup, control_teardown);
+    tcase_add_test(pages, a_ban_is_begun_listed_and_lifted);
+    tcase_add_test(pages, the_list_is_bounded_and_of_one_limit);
+    tcase_add_test(pages, of_all_forms_of_a_name);
+    tcase_add_test(pages, mistakes_are_told_with_what_would_be_right);
+    tcase_add_test(pages, no_room_for_more);
+    return suite;
+}
