@@ -48,6 +48,11 @@ struct http_events {
     struct told queue[EVENTS_QUEUE];
 };
 
+size_t http_events_bytes(void)
+{
+    return sizeof(struct http_events);
+}
+
 struct http_events *http_events_new(double (*wall)(void))
 {
     struct http_events *events = calloc(1, sizeof *events);

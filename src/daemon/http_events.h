@@ -23,6 +23,9 @@
 
 struct http_events;
 
+/* Bytes that http_events_new() takes. */
+size_t http_events_bytes(void);
+
 /* `wall` gives seconds since 1970, in any thread. NULL when memory is short. */
 struct http_events *http_events_new(double (*wall)(void));
 

@@ -171,7 +171,7 @@ static bool is_host_right(struct evhttp_request *request)
     return right && is_host_harmless(bracketed);
 }
 
-/* evhttp reads no body of a GET and would take it for the next request. */
+/* Nothing reads the body of a GET, and what stands between might take it for a request of its own. */
 static bool has_unread_body(struct evhttp_request *request)
 {
     const struct evkeyvalq *all = evhttp_request_get_input_headers(request);

@@ -29,6 +29,14 @@ struct http_service {
     struct http_events *events;
 };
 
+/* A connection with its request and answer; measured, with every page asked for by all of them at once. */
+#define MEMORY_CONNECTION (64 * 1024)
+
+uint64_t http_service_memory(void)
+{
+    return http_events_bytes() + SOCKETS * HTTP_SERVICE_CONNECTIONS * MEMORY_CONNECTION;
+}
+
 static void close_sockets(struct http_service *service)
 {
     for (size_t i = 0; i < SOCKETS; i++) {

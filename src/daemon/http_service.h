@@ -8,6 +8,7 @@
 #define DAEMON_HTTP_SERVICE_H
 
 #include <event2/event.h>
+#include <stdint.h>
 
 #include "config/config.h"
 #include "daemon/control.h"
@@ -19,6 +20,9 @@ struct http_service;
 /* Connections at once, on each of the sockets; and the descriptors that the service takes at most. */
 #define HTTP_SERVICE_CONNECTIONS 32
 #define HTTP_SERVICE_DESCRIPTORS (2 * (HTTP_SERVICE_CONNECTIONS + 1) + 2)
+
+/* Bytes that the service takes when every connection is in use, for the promise of server_memory(). */
+uint64_t http_service_memory(void);
 
 /* Opens the sockets that the configuration names: before other threads run, as listening.h says. `control` must live as
  * long as the service. `reload` reads the configuration again and returns whether it was taken over; what there was to

@@ -30,6 +30,7 @@ struct slot {
     struct event *timer;
     struct bufferevent *buffers;
     struct evhttp_connection *connection;
+    struct evhttp_request *endless; /* SLOT_ENDLESS: what is being answered */
     void (*ended)(void *context);
     void *ended_context;
 };
@@ -68,7 +69,11 @@ static void release(struct slot *slot)
     slot->buffers = NULL;
     slot->connection = NULL;
     slot->ended = NULL;
-    if (socket->used-- == socket->bounds.connections)
+    /* evhttp leaves a request to whoever has not answered it to the end, if writing to the connection has failed. */
+    if (slot->endless && !evhttp_request_get_connection(slot->endless))
+        evhttp_request_free(slot->endless);
+    slot->endless = NULL;
+    if (socket->used-- == socket->bounds.connections && socket->listener)
         evconnlistener_enable(socket->listener);
     if (ended)
         ended(slot->ended_context);
@@ -243,6 +248,7 @@ void http_socket_free(struct http_socket **socket)
     if (!old)
         return;
     *socket = NULL;
+    old->listener = NULL; /* evhttp frees it before it closes connections */
     if (old->http)
         evhttp_free(old->http);
     for (unsigned i = 0; i < old->bounds.connections && old->slots[i].timer; i++) {
@@ -261,6 +267,7 @@ void http_socket_endless(struct http_socket *socket, struct evhttp_request *requ
     struct slot *slot = slot_of(socket, request);
 
     enter(slot, SLOT_ENDLESS);
+    slot->endless = request;
     slot->ended = ended;
     slot->ended_context = context;
 }

@@ -500,8 +500,8 @@ struct server_memory server_memory(const struct config *config)
     return (struct server_memory){
         .full = MEMORY_BASE +
                 (uint64_t)config->session_table_size * (MEMORY_LIBMILTER_SESSION + driver_session_memory()) +
-                policy_memory(config) + (is_watched(config) ? history_bytes() : 0) + engine.sessions + engine.table +
-                engine.per_rules,
+                policy_memory(config) + (is_watched(config) ? history_bytes() + http_service_memory() : 0) +
+                engine.sessions + engine.table + engine.per_rules,
         .reload = engine.per_rules,
     };
 }
