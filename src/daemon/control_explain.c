@@ -99,10 +99,9 @@ static bool read_place(struct question *question, const char *listen, const char
 static json_t *place_error(const struct control *control, const char *listen, const char *daemon_name, int *status)
 {
     return control_error(status, 400,
-                         "no listener in %.200s is for %s%.100s%s%.100s; write listen and daemon_name as they stand "
-                         "there, or leave them out",
-                         control->config->path, listen ? "listen " : "", listen ? listen : "",
-                         daemon_name ? " daemon_name " : "", daemon_name ? daemon_name : "");
+                         "no listener in %.200s is for listen \"%.60s\", daemon_name \"%.60s\"; write them as they "
+                         "stand there, or leave them out",
+                         control->config->path, listen ? listen : "", daemon_name ? daemon_name : "");
 }
 
 /* ---- texts ---- */
