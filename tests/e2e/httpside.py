@@ -1,6 +1,7 @@
 """HTTP as the tests speak it to the daemon: over its control socket or its TCP address, byte by byte where need be."""
 import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -24,6 +25,13 @@ class Answer:
         return json.loads(self.body)
 
 
+def is_whole(data):
+    """The body is as long as the head says. To HEAD none comes, but the end of the connection."""
+    head, separator, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\nContent-Length: (\d+)", head)
+    return bool(separator and length) and len(body) >= int(length.group(1))
+
+
 class Place:
     """One of the daemon's sockets: a (host, port), or the path of the control socket."""
 
@@ -37,16 +45,14 @@ class Place:
         return connection
 
     def say(self, data, deadline=DEADLINE):
-        """The answer to bytes on a connection of their own, which the daemon must end. An answer that arrives before
-        it has read everything may be followed by a reset."""
+        """The answer to bytes on a connection of their own. One that arrives before the daemon has read everything
+        may be followed by a reset."""
         answer = b""
         with self.connect(deadline) as connection:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(data)
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_WR) if not data else None
             with contextlib.suppress(ConnectionResetError):
-                while more := connection.recv(65536):
+                while not is_whole(answer) and (more := connection.recv(65536)):
                     answer += more
         return Answer(answer)
 

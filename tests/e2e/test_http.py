@@ -277,7 +277,7 @@ def test_answers_that_nobody_reads(site):
 def test_stop_with_connections_open(site):
     """A stop is prompt whoever is connected, and takes the control socket with it."""
     daemon = site()
-    crowd = [place.connect() for place in (daemon.tcp, daemon.control) for _ in range(CONNECTIONS + 5)]
+    crowd = [place.connect() for place in (daemon.tcp, daemon.control) for _ in range(2 * CONNECTIONS)]
     for number, connection in enumerate(crowd):
         connection.sendall([b"", b"GET /", b"GET /status.js HTTP/1.1\r\nHost: localhost\r\n\r\n",
                             b"GET /events HTTP/1.1\r\n\r\n"][number % 4])

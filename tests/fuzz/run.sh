@@ -1,10 +1,12 @@
 #!/bin/sh
-# Fuzzes the policy door from the bytes to the answers, with the address and undefined behaviour sanitizers.
-#   sh tests/fuzz/run.sh [SECONDS]   for so long (default 60), three quarters of it with requests of the usual size
-#                                    and one with long ones; the same seed each time
-#   sh tests/fuzz/run.sh FILE...     puts each file to the target once: to see again what a run has found
+# Fuzzes the policy door and the HTTP service from the bytes to the answers, with the address and undefined behaviour
+# sanitizers.
+#   sh tests/fuzz/run.sh [SECONDS]   for so long (default 60): half of it HTTP, then requests of the usual size to the
+#                                    door, then long ones; the same seed each time
+#   sh tests/fuzz/run.sh FILE...     puts each file to both targets once: to see again what a run has found
 # Builds in a folder of its own, which it removes. Status 0 when nothing was found; else what was found is printed.
-# Needs the Debian packages clang, libclang-rt-14-dev, pkg-config, libidn2-dev and libpsl-dev.
+# Needs the Debian packages clang, libclang-rt-14-dev, pkg-config, libidn2-dev, libpsl-dev, libevent-dev
+# and libjansson-dev.
 set -eu
 
 seconds=${1:-60}
@@ -28,20 +30,27 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# shellcheck disable=SC2046 # lists of flags
-${CLANG:-clang} -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -pthread \
-    -D_XOPEN_SOURCE=700 -D_DEFAULT_SOURCE -I"$source/src" -I"$source" $(pkg-config --cflags libidn2 libpsl) \
-    -o "$work/target" "$source/tests/fuzz/fuzz_attributes.c" \
-    "$source/policy/attributes.c" "$source/policy/policy_door.c" "$source/src/doors/latency.c" \
-    "$source"/src/mail/*.c "$source"/src/engine/*.c \
-    $(pkg-config --libs libidn2 libpsl)
+# build TARGET LIBRARIES SOURCE...
+build() {
+    target=$1 libraries=$2
+    shift 2
+    # shellcheck disable=SC2046,SC2086 # lists of flags
+    ${CLANG:-clang} -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -pthread \
+        -D_XOPEN_SOURCE=700 -D_DEFAULT_SOURCE -I"$source/src" -I"$source" $(pkg-config --cflags $libraries) \
+        -o "$work/$target" "$source/tests/fuzz/fuzz_$target.c" "$@" $(pkg-config --libs $libraries)
+}
+build attributes "libidn2 libpsl" "$source/policy/attributes.c" "$source/policy/policy_door.c" \
+    "$source/src/doors/latency.c" "$source"/src/mail/*.c "$source"/src/engine/*.c
+build http "libevent_core libevent_extra jansson" "$source/src/daemon/control.c" "$source/src/daemon/http_events.c" \
+    "$source/src/daemon/http_pages.c" "$source/src/daemon/http_socket.c" "$source/src/config/messages.c" \
+    "$source"/src/engine/*.c
 
 tried=0
-# run NAME ARGUMENT...: the target in the background, so that a signal ends both
+# run TARGET NAME ARGUMENT...: the target in the background, so that a signal ends both
 run() {
-    log=$work/$1.log
-    shift
-    "$work/target" -timeout=5 -rss_limit_mb=2048 -artifact_prefix="$work/found-" "$@" >"$log" 2>&1 &
+    target=$1 log=$work/$2.log
+    shift 2
+    "$work/$target" -timeout=5 -rss_limit_mb=2048 -artifact_prefix="$work/found-" "$@" >"$log" 2>&1 &
     fuzzer=$!
     status=0
     wait "$fuzzer" || status=$?
@@ -56,34 +65,38 @@ run() {
         exit 1
     fi
 }
-# fuzz NAME SECONDS ARGUMENT...
+# fuzz TARGET NAME SECONDS ARGUMENT...
 fuzz() {
-    name=$1 seconds=$2
-    shift 2
-    run "$name" -seed=1 -print_final_stats=1 -dict="$source/tests/fuzz/attributes.dict" -max_total_time="$seconds" "$@" \
-        "$work/corpus"
+    target=$1 name=$2 time=$3
+    shift 3
+    run "$target" "$name" -seed=1 -print_final_stats=1 -dict="$source/tests/fuzz/$target.dict" \
+        -max_total_time="$time" "$@" "$work/corpus_$target"
     inputs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$work/$name.log")
     echo "$name: $inputs inputs, $(grep ' cov: ' "$work/$name.log" | tail -n 1 | sed 's/.*\(cov: [0-9]* ft: [0-9]*\).*/\1/')"
     tried=$((tried + inputs))
 }
 
 if [ -f "${1-}" ]; then
-    run files "$@"
+    run attributes files "$@"
+    run http files "$@"
     echo "$# inputs, nothing found"
     exit 0
 fi
-mkdir "$work/corpus"
-cp "$source"/tests/fuzz/corpus/* "$work/corpus"
-fuzz usual $((seconds - seconds / 4)) -max_len=8192
+mkdir "$work/corpus_attributes" "$work/corpus_http"
+cp "$source"/tests/fuzz/corpus/* "$work/corpus_attributes"
+cp "$source"/tests/fuzz/corpus_http/* "$work/corpus_http"
+half=$((seconds / 2 > 0 ? seconds / 2 : 1))
+fuzz http http "$half" -max_len=4096
+fuzz attributes usual $((half - half / 4)) -max_len=8192
 
 # Too big for the repository: a value of 60 kB, a request beyond 64 KiB, as many attributes as may be and one more.
 base=$(cat "$source/tests/fuzz/corpus/rcpt")
 for bytes in 60000 66000; do
-    printf '%s\nsender=%0*d\n\n' "$base" "$bytes" 0 >"$work/corpus/long_$bytes"
+    printf '%s\nsender=%0*d\n\n' "$base" "$bytes" 0 >"$work/corpus_attributes/long_$bytes"
 done
 for count in 225 226; do # with those of the base 256 and 257
-    printf '%s\n%s\n\n' "$base" "$(seq "$count" | sed 's/$/=x/')" >"$work/corpus/many_$count"
+    printf '%s\n%s\n\n' "$base" "$(seq "$count" | sed 's/$/=x/')" >"$work/corpus_attributes/many_$count"
 done
-fuzz long $((seconds / 4 > 0 ? seconds / 4 : 1)) -max_len=70000 -len_control=0
+fuzz attributes long $((half / 4 > 0 ? half / 4 : 1)) -max_len=70000 -len_control=0
 
 echo "$tried inputs, nothing found"
