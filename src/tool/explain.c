@@ -7,7 +7,14 @@
 #include "config/values.h"
 #include "tool/tool.h"
 
-/* The limit that refuses, or NULL. */
+static bool is_over(const json_t *limit)
+{
+    const char *state = field_text(limit, "state");
+
+    return strcmp(state, "full") == 0 || strcmp(state, "banned") == 0 || strcmp(state, "denied") == 0;
+}
+
+/* The limit that refuses, or would if it were not only monitored; NULL: there is none. */
 static const json_t *refusing(const json_t *answer)
 {
     const json_t *limits = field_list(answer, "limits"), *limit;
@@ -16,8 +23,8 @@ static const json_t *refusing(const json_t *answer)
 
     json_array_foreach(limits, i, limit)
     {
-        const char *state = field_text(limit, "state");
-        if (strcmp(field_text(limit, "limit"), name) == 0 && strcmp(state, "open") != 0 && strcmp(state, "exempt") != 0)
+        const char *wanted = *name ? field_text(limit, "limit") : field_text(limit, "mode");
+        if (is_over(limit) && strcmp(wanted, *name ? name : "monitor") == 0)
             return limit;
     }
     return NULL;
@@ -73,38 +80,39 @@ static char *reason(const json_t *limit)
     return text;
 }
 
-static void put_sentence(const json_t *answer, const char *who, const struct screen *screen)
+/* The first sentence: a new text. */
+static char *sentence(const json_t *answer, const char *who)
 {
     const json_t *limit = refusing(answer);
     bool admitted = field_true(answer, "admitted");
-    char *text;
 
-    if (admitted && limit) {
-        text = text_print("%s would be let in; if everything were not only monitored, %s would refuse it.", who,
-                          field_text(limit, "limit"));
-    } else if (admitted) {
-        text = text_print("%s would be let in.", who);
-    } else if (limit) {
-        char *why = reason(limit), *where = place(limit), *when = until(limit);
-        text = text_print("%s would be refused by %s%s, as %s. It may come again %s.", who, field_text(limit, "limit"),
-                          where, why, when);
-        free(why);
-        free(where);
-        free(when);
-    } else {
-        text = text_print("%s would be refused by %s.", who, field_text(answer, "refused_by"));
-    }
-    style_begin(screen, admitted ? STYLE_GOOD : STYLE_BAD);
-    text_put_wrapped(text, screen->width, 2, screen->out);
-    style_end(screen, admitted ? STYLE_GOOD : STYLE_BAD);
-    free(text);
+    if (!limit && admitted)
+        return text_print("%s would be let in.", who);
+    if (!limit)
+        return text_print("%s would be refused by %s.", who, field_text(answer, "refused_by"));
+
+    const char *name = field_text(limit, "limit");
+    char *why = reason(limit), *where = place(limit), *when = until(limit), *text;
+    if (admitted)
+        text = text_print("%s would be let in. If %s%s were not only monitored, it would be refused, as %s.", who, name,
+                          where, why);
+    else
+        text = text_print("%s would be refused by %s%s, as %s. It may come again %s.", who, name, where, why, when);
+    free(why);
+    free(where);
+    free(when);
+    return text;
 }
 
-static enum style state_style(const char *state)
+static void put_sentence(const json_t *answer, const char *who, const struct screen *screen)
 {
-    if (strcmp(state, "open") == 0 || strcmp(state, "exempt") == 0)
-        return STYLE_GOOD;
-    return STYLE_BAD;
+    enum style style = field_true(answer, "admitted") ? STYLE_GOOD : STYLE_BAD;
+    char *text = sentence(answer, who);
+
+    style_begin(screen, style);
+    text_put_wrapped(text, screen->width, 2, screen->out);
+    style_end(screen, style);
+    free(text);
 }
 
 static void put_table(const json_t *limits, const struct screen *screen)
@@ -133,7 +141,7 @@ static void put_table(const json_t *limits, const struct screen *screen)
         grid_number(grid, field_number(limit, "max"));
         grid_cell(grid, STYLE_PLAIN, "%s", seconds > 0 ? duration_format((int64_t)seconds * 1000000000, window) : "");
         grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "mode"));
-        grid_cell(grid, state_style(field_text(limit, "state")), "%s", field_text(limit, "state"));
+        grid_cell(grid, is_over(limit) ? STYLE_BAD : STYLE_GOOD, "%s", field_text(limit, "state"));
         grid_number(grid, field_number(limit, "line"));
     }
     grid_put(grid, screen);

@@ -261,7 +261,8 @@ SENTENCES = [
      "192.0.2.7 would be refused by deny, as it stands in a list. It may come again once the rules "
      "change."),
     (explained(reasons("client_connections", "full", mode="monitor"), mode="monitor"),
-     "192.0.2.7 would be let in."),
+     "192.0.2.7 would be let in. If client_connections (/etc/tidegate/tidegate.conf:31) were not only monitored, it would "
+     "be refused, as 4 of at most 10 connections in 90s are counted."),
     (explained(refused_by="client_sessions"), "192.0.2.7 would be refused by client_sessions."),
 ]
 
