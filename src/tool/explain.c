@@ -74,7 +74,7 @@ static char *reason(const json_t *limit)
     if (strcmp(field_text(limit, "state"), "denied") == 0)
         return text_copy("it stands in a list");
     if (field_true(limit, "banned"))
-        return text_copy("it is banned");
+        return text_print("%s is banned", *field_text(limit, "key") ? field_text(limit, "key") : "it");
     char *counted = amount(limit), *text = text_print("%s are counted", counted);
     free(counted);
     return text;
@@ -91,7 +91,7 @@ static char *sentence(const json_t *answer, const char *who)
     if (!limit)
         return text_print("%s would be refused by %s.", who, field_text(answer, "refused_by"));
 
-    const char *name = field_text(limit, "limit");
+    const char *name = strcmp(field_text(limit, "limit"), "ban") == 0 ? "an administrator" : field_text(limit, "limit");
     char *why = reason(limit), *where = place(limit), *when = until(limit), *text;
     if (admitted)
         text = text_print("%s would be let in. If %s%s were not only monitored, it would be refused, as %s.", who, name,
@@ -115,7 +115,7 @@ static void put_sentence(const json_t *answer, const char *who, const struct scr
     free(text);
 }
 
-static void put_table(const json_t *limits, const struct screen *screen)
+static void put_table(const json_t *answer, const struct screen *screen)
 {
     static const struct column columns[] = {{.heading = "LIMIT", .cut = true},
                                             {.heading = "SCOPE", .cut = true, .tail = true},
@@ -123,25 +123,27 @@ static void put_table(const json_t *limits, const struct screen *screen)
                                             {.heading = "COUNT", .right = true},
                                             {.heading = "MAX", .right = true},
                                             {.heading = "IN", .right = true},
-                                            {.heading = "MODE"},
                                             {.heading = "STATE"},
                                             {.heading = "LINE", .right = true}};
-    struct grid *grid = grid_new(columns, 9);
+    const json_t *limits = field_list(answer, "limits"), *limit;
+    struct grid *grid = grid_new(columns, 8);
     char window[DURATION_TEXT_SIZE];
-    const json_t *limit;
     size_t i;
 
     json_array_foreach(limits, i, limit)
     {
+        const char *key = field_text(limit, "key"), *mode = field_text(limit, "mode");
         double seconds = field_number(limit, "window");
+        bool known = strcmp(key, field_text(answer, "client")) == 0 || strcmp(key, field_text(answer, "name")) == 0;
+        bool plain = strcmp(mode, "block") == 0;
         grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "limit"));
         grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "scope"));
-        grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "key"));
+        grid_cell(grid, STYLE_PLAIN, "%s", known ? "" : key);
         grid_number(grid, field_number(limit, "count"));
         grid_number(grid, field_number(limit, "max"));
         grid_cell(grid, STYLE_PLAIN, "%s", seconds > 0 ? duration_format((int64_t)seconds * 1000000000, window) : "");
-        grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "mode"));
-        grid_cell(grid, is_over(limit) ? STYLE_BAD : STYLE_GOOD, "%s", field_text(limit, "state"));
+        grid_cell(grid, is_over(limit) ? STYLE_BAD : STYLE_GOOD, "%s%s%s", field_text(limit, "state"),
+                  plain ? "" : ", ", plain ? "" : mode);
         grid_number(grid, field_number(limit, "line"));
     }
     grid_put(grid, screen);
@@ -174,7 +176,7 @@ static void put_limits(const json_t *answer, const struct screen *screen)
         return;
     screen_say(screen, 2, "Lines are of %s.", field_text(json_array_get(limits, 0), "file"));
     fputc('\n', screen->out);
-    put_table(limits, screen);
+    put_table(answer, screen);
     if (left_out >= 1)
         fprintf(screen->out, "... and %.0f more\n", left_out);
     put_lifts(limits, screen);

@@ -118,18 +118,20 @@ SOME_BANS = [ban("192.0.2.0/24", limit="ban", since=9.1, left=86400), ban("192.0
 
 BANNED = """\
 192.0.2.7 would be refused by client_connections
-  (/etc/tidegate/tidegate.conf:31), as it is banned. It may come again in 1h
-  56m.
+  (/etc/tidegate/tidegate.conf:31), as 192.0.2.7 is banned. It may come again in
+  1h 56m.
 Lines are of /etc/tidegate/tidegate.conf.
 
-LIMIT               SCOPE    KEY        COUNT  MAX   IN  MODE   STATE   LINE
-service_sessions    service                 1    -       block  open       -
-client_connections  service  192.0.2.7     10   10  90s  block  banned    31
+LIMIT               SCOPE    KEY           COUNT  MAX   IN  STATE          LINE
+service_sessions    service                    1    -       open              -
+client_connections  service                   10   10  90s  banned           31
+client_messages     service  192.0.2.0/24      4   10  90s  open, monitor    31
 client_connections: room in 1h 56m, or: tidegate unban 192.0.2.7
 """
 SERVICE = reasons("service_sessions", line=None, per=None, key=None, window=None, count=1, max=None)
 CONNECTIONS = reasons("client_connections", "banned", count=10, banned=True, ban_left=7012.3, next=7012.3,
                       next_when="at", lift="tidegate unban 192.0.2.7")
+MESSAGES = reasons("client_messages", mode="monitor", key="192.0.2.0/24")
 
 EVAL = """\
 What applies to 10.1.1.1 on :25; lines are of /etc/tidegate/tidegate.conf:
@@ -179,7 +181,7 @@ OUTPUTS = [
     (["unban", "192.0.2.7"], "/unban", {"lifted": 12}, "12 bans were lifted\n", 0),
     (["unban", "192.0.2.7"], "/unban", {"lifted": 0}, "no such ban was in force; see tidegate explain 192.0.2.7, and tidegate bans\n", 1),
     (["unban", "--limit", "ban"], "/unban", {"lifted": 0}, "no such ban was in force\n", 1),
-    (["explain", "192.0.2.7"], "/explain", explained(SERVICE, CONNECTIONS, refused_by="client_connections"), BANNED, 1),
+    (["explain", "192.0.2.7"], "/explain", explained(SERVICE, CONNECTIONS, MESSAGES, refused_by="client_connections"), BANNED, 1),
     (["explain", "192.0.2.7"], "/explain", explained(), "192.0.2.7 would be let in.\n", 0),
     (["eval", "10.1.1.1"], "/eval", SOME_VALUES, EVAL, 0),
     (["reload"], "/reload", {"reloaded": True, "messages": []}, "the new rules are in effect\n", 0),
@@ -263,11 +265,14 @@ SENTENCES = [
     (explained(reasons("client_connections", "full", mode="monitor"), mode="monitor"),
      "192.0.2.7 would be let in. If client_connections (/etc/tidegate/tidegate.conf:31) were not only monitored, it would "
      "be refused, as 4 of at most 10 connections in 90s are counted."),
+    (explained(reasons("ban", "banned", line=None, key="192.0.2.0/24", banned=True, next=7200, next_when="at"),
+               refused_by="ban"),
+     "192.0.2.7 would be refused by an administrator, as 192.0.2.0/24 is banned. It may come again in 2h."),
     (explained(refused_by="client_sessions"), "192.0.2.7 would be refused by client_sessions."),
 ]
 
 
-@pytest.mark.parametrize("answer, sentence", SENTENCES, ids=["close", "at", "never", "monitor", "unnamed"])
+@pytest.mark.parametrize("answer, sentence", SENTENCES, ids=["close", "at", "never", "monitor", "ban", "unnamed"])
 def test_first_sentence_of_explain(ask, answer, sentence):
     assert ask({"/explain": answer}, "explain", "192.0.2.7").stdout.splitlines()[0] == sentence
 
