@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from sandbox import DEADLINE, die_with_parent, wait_until
+from sandbox import DEADLINE, die_with_parent, is_stopped, wait_until
 from toolside import BINARY, FakeDaemon, columns_of, environment, is_harmless, on_terminal, terminal, tidegate
 
 HOSTILE = "a\x1b[2J\x9b\u202e\u200b中文\n\x07.example" + "x" * 300
@@ -531,6 +531,22 @@ def test_top_gives_the_terminal_back(fake, number):
             top.process.send_signal(number)
         assert top.end() == 0
         assert top.is_as_before and top.output.endswith("\x1b[?25h\x1b[?1049l")
+
+
+def test_top_is_stopped_and_goes_on(fake):
+    """While it is stopped the terminal is the shell's."""
+    give(fake, {"/status.json": status()})
+    with terminal("--socket", fake.path, "top") as top:
+        place = top.wait_for("\x1b[J")
+        top.type(b"\x1a")
+        place = top.wait_for("\x1b[?1049l", place)
+        wait_until(lambda: is_stopped(top.process.pid), "top is stopped")
+        assert top.is_as_before
+        top.process.send_signal(signal.SIGCONT)
+        top.wait_for("\x1b[J", top.wait_for("\x1b[?1049h", place))
+        assert not top.is_as_before
+        top.type(b"q")
+        assert top.end() == 0 and top.is_as_before
 
 
 def test_top_outlives_the_daemon(fake):
