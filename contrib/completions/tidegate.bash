@@ -2,23 +2,23 @@
 
 # The limits' names, of the daemon that the options so far lead to; nothing when it does not answer.
 _tidegate_limits() {
-    local word previous= options=()
+    local word previous="" given=()
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-        case $previous in -c | --socket) options+=("$previous" "$word") ;; esac
+        case $previous in -c | --socket) given+=("$previous" "$word") ;; esac
         previous=$word
     done
-    "${COMP_WORDS[0]}" "${options[@]}" --json status 2>/dev/null |
+    "${COMP_WORDS[0]}" "${given[@]}" --json status 2>/dev/null |
         grep -o '"limits": *\[[^]]*\]' | grep -o '"limit": *"[A-Za-z0-9_.-]*"' | cut -d '"' -f 4 | sort -u
 }
 
 _tidegate() {
     local commands="status top clients domains bans ban unban explain eval reload check events help"
     local options="-c --socket --json --help --version"
-    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command= skip= i
+    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" skip="" i
 
     for ((i = 1; i < COMP_CWORD; i++)); do
         if [ -n "$skip" ]; then
-            skip=
+            skip=""
             continue
         fi
         case ${COMP_WORDS[i]} in

@@ -7,7 +7,14 @@
 #include "config/values.h"
 #include "tool/tool.h"
 
-/* The limit that refuses, or NULL. */
+static bool is_over(const json_t *limit)
+{
+    const char *state = field_text(limit, "state");
+
+    return strcmp(state, "full") == 0 || strcmp(state, "banned") == 0 || strcmp(state, "denied") == 0;
+}
+
+/* The limit that refuses, or would if it were not only monitored; NULL: there is none. */
 static const json_t *refusing(const json_t *answer)
 {
     const json_t *limits = field_list(answer, "limits"), *limit;
@@ -16,8 +23,8 @@ static const json_t *refusing(const json_t *answer)
 
     json_array_foreach(limits, i, limit)
     {
-        const char *state = field_text(limit, "state");
-        if (strcmp(field_text(limit, "limit"), name) == 0 && strcmp(state, "open") != 0 && strcmp(state, "exempt") != 0)
+        const char *wanted = *name ? field_text(limit, "limit") : field_text(limit, "mode");
+        if (is_over(limit) && strcmp(wanted, *name ? name : "monitor") == 0)
             return limit;
     }
     return NULL;
@@ -67,47 +74,48 @@ static char *reason(const json_t *limit)
     if (strcmp(field_text(limit, "state"), "denied") == 0)
         return text_copy("it stands in a list");
     if (field_true(limit, "banned"))
-        return text_copy("it is banned");
+        return text_print("%s is banned", *field_text(limit, "key") ? field_text(limit, "key") : "it");
     char *counted = amount(limit), *text = text_print("%s are counted", counted);
     free(counted);
     return text;
 }
 
-static void put_sentence(const json_t *answer, const char *who, const struct screen *screen)
+/* The first sentence: a new text. */
+static char *sentence(const json_t *answer, const char *who)
 {
     const json_t *limit = refusing(answer);
     bool admitted = field_true(answer, "admitted");
-    char *text;
 
-    if (admitted && limit) {
-        text = text_print("%s would be let in; if everything were not only monitored, %s would refuse it.", who,
-                          field_text(limit, "limit"));
-    } else if (admitted) {
-        text = text_print("%s would be let in.", who);
-    } else if (limit) {
-        char *why = reason(limit), *where = place(limit), *when = until(limit);
-        text = text_print("%s would be refused by %s%s, as %s. It may come again %s.", who, field_text(limit, "limit"),
-                          where, why, when);
-        free(why);
-        free(where);
-        free(when);
-    } else {
-        text = text_print("%s would be refused by %s.", who, field_text(answer, "refused_by"));
-    }
-    style_begin(screen, admitted ? STYLE_GOOD : STYLE_BAD);
+    if (!limit && admitted)
+        return text_print("%s would be let in.", who);
+    if (!limit)
+        return text_print("%s would be refused by %s.", who, field_text(answer, "refused_by"));
+
+    const char *name = strcmp(field_text(limit, "limit"), "ban") == 0 ? "an administrator" : field_text(limit, "limit");
+    char *why = reason(limit), *where = place(limit), *when = until(limit), *text;
+    if (admitted)
+        text = text_print("%s would be let in. If %s%s were not only monitored, it would be refused, as %s.", who, name,
+                          where, why);
+    else
+        text = text_print("%s would be refused by %s%s, as %s. It may come again %s.", who, name, where, why, when);
+    free(why);
+    free(where);
+    free(when);
+    return text;
+}
+
+static void put_sentence(const json_t *answer, const char *who, const struct screen *screen)
+{
+    enum style style = field_true(answer, "admitted") ? STYLE_GOOD : STYLE_BAD;
+    char *text = sentence(answer, who);
+
+    style_begin(screen, style);
     text_put_wrapped(text, screen->width, 2, screen->out);
-    style_end(screen, admitted ? STYLE_GOOD : STYLE_BAD);
+    style_end(screen, style);
     free(text);
 }
 
-static enum style state_style(const char *state)
-{
-    if (strcmp(state, "open") == 0 || strcmp(state, "exempt") == 0)
-        return STYLE_GOOD;
-    return STYLE_BAD;
-}
-
-static void put_table(const json_t *limits, const struct screen *screen)
+static void put_table(const json_t *answer, const struct screen *screen)
 {
     static const struct column columns[] = {{.heading = "LIMIT", .cut = true},
                                             {.heading = "SCOPE", .cut = true, .tail = true},
@@ -115,25 +123,27 @@ static void put_table(const json_t *limits, const struct screen *screen)
                                             {.heading = "COUNT", .right = true},
                                             {.heading = "MAX", .right = true},
                                             {.heading = "IN", .right = true},
-                                            {.heading = "MODE"},
                                             {.heading = "STATE"},
                                             {.heading = "LINE", .right = true}};
-    struct grid *grid = grid_new(columns, 9);
+    const json_t *limits = field_list(answer, "limits"), *limit;
+    struct grid *grid = grid_new(columns, 8);
     char window[DURATION_TEXT_SIZE];
-    const json_t *limit;
     size_t i;
 
     json_array_foreach(limits, i, limit)
     {
+        const char *key = field_text(limit, "key"), *mode = field_text(limit, "mode");
         double seconds = field_number(limit, "window");
+        bool known = strcmp(key, field_text(answer, "client")) == 0 || strcmp(key, field_text(answer, "name")) == 0;
+        bool plain = strcmp(mode, "block") == 0;
         grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "limit"));
         grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "scope"));
-        grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "key"));
+        grid_cell(grid, STYLE_PLAIN, "%s", known ? "" : key);
         grid_number(grid, field_number(limit, "count"));
         grid_number(grid, field_number(limit, "max"));
         grid_cell(grid, STYLE_PLAIN, "%s", seconds > 0 ? duration_format((int64_t)seconds * 1000000000, window) : "");
-        grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "mode"));
-        grid_cell(grid, state_style(field_text(limit, "state")), "%s", field_text(limit, "state"));
+        grid_cell(grid, is_over(limit) ? STYLE_BAD : STYLE_GOOD, "%s%s%s", field_text(limit, "state"),
+                  plain ? "" : ", ", plain ? "" : mode);
         grid_number(grid, field_number(limit, "line"));
     }
     grid_put(grid, screen);
@@ -166,7 +176,7 @@ static void put_limits(const json_t *answer, const struct screen *screen)
         return;
     screen_say(screen, 2, "Lines are of %s.", field_text(json_array_get(limits, 0), "file"));
     fputc('\n', screen->out);
-    put_table(limits, screen);
+    put_table(answer, screen);
     if (left_out >= 1)
         fprintf(screen->out, "... and %.0f more\n", left_out);
     put_lifts(limits, screen);

@@ -17,7 +17,7 @@
 #define GIVE_BACK "\033[?25h\033[?1049l"
 
 static struct termios before;
-static bool taken;
+static bool taken, at_exit;
 
 static bool put(const char *text, size_t size)
 {
@@ -48,6 +48,8 @@ bool terminal_open(void)
     raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
     raw.c_cc[VMIN] = 0;
     raw.c_cc[VTIME] = 0;
+    if (!at_exit)
+        at_exit = atexit(terminal_close) == 0;
     taken = tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw) == 0 && put(TAKE, strlen(TAKE));
     return taken;
 }

@@ -10,7 +10,7 @@ import pytest
 from daemon import run
 from sandbox import DEADLINE, die_with_parent, wait_until
 from smtp import CONNECTION_RATE, DENIED, REFUSAL, Client, enter, enter_soon, fill, refused
-from toolside import BINARY, environment, is_harmless, on_terminal, terminal, tidegate
+from toolside import BINARY, complete, environment, is_harmless, on_terminal, terminal, tidegate
 
 CONFIG = """\
 service_sessions = 8
@@ -67,6 +67,15 @@ def test_status(postfix, served):
     status, shown = on_terminal("-c", daemon.path, "status")
     assert status == 0 and len(shown) < 24
     assert {name: daemon.ask("status")["sessions"][name] for name in ("open", "pending")} == {"open": 3, "pending": 0}
+
+
+def test_completion_of_limits(served):
+    daemon = served("limit of_my_own { count = messages  per = user  max = 5  window = 1h }\n")
+    for command in ("bans", "unban"):
+        words = ["-c", daemon.path, command, "--limit"]
+        assert complete(*words, "client_s", binary=BINARY) == ["client_sessions"]
+        assert complete(*words, "of", binary=BINARY) == ["of_my_own"]
+        assert {"ban", "service_sessions", "client_messages"} <= set(complete(*words, "", binary=BINARY))
 
 
 def test_clients_and_domains(postfix, served):

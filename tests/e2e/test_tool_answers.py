@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from sandbox import DEADLINE, die_with_parent, wait_until
+from sandbox import DEADLINE, die_with_parent, is_stopped, wait_until
 from toolside import BINARY, FakeDaemon, columns_of, environment, is_harmless, on_terminal, terminal, tidegate
 
 HOSTILE = "a\x1b[2J\x9b\u202e\u200b中文\n\x07.example" + "x" * 300
@@ -118,18 +118,20 @@ SOME_BANS = [ban("192.0.2.0/24", limit="ban", since=9.1, left=86400), ban("192.0
 
 BANNED = """\
 192.0.2.7 would be refused by client_connections
-  (/etc/tidegate/tidegate.conf:31), as it is banned. It may come again in 1h
-  56m.
+  (/etc/tidegate/tidegate.conf:31), as 192.0.2.7 is banned. It may come again in
+  1h 56m.
 Lines are of /etc/tidegate/tidegate.conf.
 
-LIMIT               SCOPE    KEY        COUNT  MAX   IN  MODE   STATE   LINE
-service_sessions    service                 1    -       block  open       -
-client_connections  service  192.0.2.7     10   10  90s  block  banned    31
+LIMIT               SCOPE    KEY           COUNT  MAX   IN  STATE          LINE
+service_sessions    service                    1    -       open              -
+client_connections  service                   10   10  90s  banned           31
+client_messages     service  192.0.2.0/24      4   10  90s  open, monitor    31
 client_connections: room in 1h 56m, or: tidegate unban 192.0.2.7
 """
 SERVICE = reasons("service_sessions", line=None, per=None, key=None, window=None, count=1, max=None)
 CONNECTIONS = reasons("client_connections", "banned", count=10, banned=True, ban_left=7012.3, next=7012.3,
                       next_when="at", lift="tidegate unban 192.0.2.7")
+MESSAGES = reasons("client_messages", mode="monitor", key="192.0.2.0/24")
 
 EVAL = """\
 What applies to 10.1.1.1 on :25; lines are of /etc/tidegate/tidegate.conf:
@@ -179,7 +181,7 @@ OUTPUTS = [
     (["unban", "192.0.2.7"], "/unban", {"lifted": 12}, "12 bans were lifted\n", 0),
     (["unban", "192.0.2.7"], "/unban", {"lifted": 0}, "no such ban was in force; see tidegate explain 192.0.2.7, and tidegate bans\n", 1),
     (["unban", "--limit", "ban"], "/unban", {"lifted": 0}, "no such ban was in force\n", 1),
-    (["explain", "192.0.2.7"], "/explain", explained(SERVICE, CONNECTIONS, refused_by="client_connections"), BANNED, 1),
+    (["explain", "192.0.2.7"], "/explain", explained(SERVICE, CONNECTIONS, MESSAGES, refused_by="client_connections"), BANNED, 1),
     (["explain", "192.0.2.7"], "/explain", explained(), "192.0.2.7 would be let in.\n", 0),
     (["eval", "10.1.1.1"], "/eval", SOME_VALUES, EVAL, 0),
     (["reload"], "/reload", {"reloaded": True, "messages": []}, "the new rules are in effect\n", 0),
@@ -261,12 +263,16 @@ SENTENCES = [
      "192.0.2.7 would be refused by deny, as it stands in a list. It may come again once the rules "
      "change."),
     (explained(reasons("client_connections", "full", mode="monitor"), mode="monitor"),
-     "192.0.2.7 would be let in."),
+     "192.0.2.7 would be let in. If client_connections (/etc/tidegate/tidegate.conf:31) were not only monitored, it would "
+     "be refused, as 4 of at most 10 connections in 90s are counted."),
+    (explained(reasons("ban", "banned", line=None, key="192.0.2.0/24", banned=True, next=7200, next_when="at"),
+               refused_by="ban"),
+     "192.0.2.7 would be refused by an administrator, as 192.0.2.0/24 is banned. It may come again in 2h."),
     (explained(refused_by="client_sessions"), "192.0.2.7 would be refused by client_sessions."),
 ]
 
 
-@pytest.mark.parametrize("answer, sentence", SENTENCES, ids=["close", "at", "never", "monitor", "unnamed"])
+@pytest.mark.parametrize("answer, sentence", SENTENCES, ids=["close", "at", "never", "monitor", "ban", "unnamed"])
 def test_first_sentence_of_explain(ask, answer, sentence):
     assert ask({"/explain": answer}, "explain", "192.0.2.7").stdout.splitlines()[0] == sentence
 
@@ -525,6 +531,22 @@ def test_top_gives_the_terminal_back(fake, number):
             top.process.send_signal(number)
         assert top.end() == 0
         assert top.is_as_before and top.output.endswith("\x1b[?25h\x1b[?1049l")
+
+
+def test_top_is_stopped_and_goes_on(fake):
+    """While it is stopped the terminal is the shell's."""
+    give(fake, {"/status.json": status()})
+    with terminal("--socket", fake.path, "top") as top:
+        place = top.wait_for("\x1b[J")
+        top.type(b"\x1a")
+        place = top.wait_for("\x1b[?1049l", place)
+        wait_until(lambda: is_stopped(top.process.pid), "top is stopped")
+        assert top.is_as_before
+        top.process.send_signal(signal.SIGCONT)
+        top.wait_for("\x1b[J", top.wait_for("\x1b[?1049h", place))
+        assert not top.is_as_before
+        top.type(b"q")
+        assert top.end() == 0 and top.is_as_before
 
 
 def test_top_outlives_the_daemon(fake):

@@ -6,11 +6,10 @@ import subprocess
 import pytest
 
 from sandbox import DEADLINE
-from toolside import BINARY, environment, tidegate
+from toolside import BINARY, complete, tidegate
 
 SOURCE = pathlib.Path(__file__).parents[2]
 PAGE = SOURCE / "src/man/tidegate.1"
-COMPLETION = SOURCE / "contrib/completions/tidegate.bash"
 COMMON = ["-c", "--socket", "--json", "--help", "--version"]
 
 
@@ -101,16 +100,6 @@ def test_manual_page_names_every_command_and_option():
         assert re.search(rf"^\.It Fl .*(?<![a-z]){option[1:]}\b", PAGE.read_text(), re.MULTILINE), option
     for status in (0, 1, 64, 69, 70, 74, 75):
         assert f"\n.It {status}\n" in PAGE.read_text()
-
-
-def complete(*words, binary="tidegate"):
-    """What bash offers for the last of the words."""
-    script = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tidegate; '
-              '[ ${#COMPREPLY[@]} -eq 0 ] || printf "%s\\n" "${COMPREPLY[@]}"')
-    result = subprocess.run(["bash", "--norc", "-uc", script, "bash", COMPLETION, str(binary), *map(str, words)],
-                            capture_output=True, text=True, timeout=DEADLINE, check=False, env=environment())
-    assert (result.returncode, result.stderr) == (0, "")
-    return sorted(result.stdout.splitlines())
 
 
 def test_completion_of_commands_and_options(tmp_path):

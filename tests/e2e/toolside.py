@@ -20,6 +20,7 @@ import daemon as daemon_module
 from sandbox import DEADLINE, die_with_parent
 
 BINARY = pathlib.Path(os.environ.get("TIDEGATE", daemon_module.BINARY.parent / "tidegate")).resolve()
+COMPLETION = pathlib.Path(__file__).parents[2] / "contrib/completions/tidegate.bash"
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -37,6 +38,16 @@ def tidegate(*arguments, env=None, **options):
     assert not daemon_module.SANITIZER.search(result.stderr), result.stderr
     assert result.returncode >= 0, f"ended by a signal: {result}"
     return result
+
+
+def complete(*words, binary="tidegate"):
+    """What bash offers for the last of the words."""
+    script = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tidegate; '
+              '[ ${#COMPREPLY[@]} -eq 0 ] || printf "%s\\n" "${COMPREPLY[@]}"')
+    result = subprocess.run(["bash", "--norc", "-uc", script, "bash", COMPLETION, str(binary), *map(str, words)],
+                            capture_output=True, text=True, timeout=DEADLINE, check=False, env=environment())
+    assert (result.returncode, result.stderr) == (0, "")
+    return sorted(result.stdout.splitlines())
 
 
 def columns_of(line):

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Deliberate faults: each patch here breaks an invariant of the design, and a test must notice. A patch begins with
 #   Invariant: N
-#   Caught by: COMMAND     run in the build folder; its first word is also what is built (default: tidegated)
+#   Caught by: COMMAND     run in the build folder; its first word is also what is built (default: tidegated and tidegate)
 # (several such lines: each must notice) and says in a sentence what it breaks. Ends with "N passed, N failed": a fault that goes unnoticed is a failure.
 #   sh tests/faults/run.sh [NAME...]
 set -eu
@@ -39,8 +39,9 @@ for patch in "$@"; do
     [ -s commands ] || not_ok "$name" "says nobody who catches it"
     while read -r command; do
         target=${command%% *}
-        case $target in tests/*) ;; *) target=tidegated ;; esac
-        if ! make -s -j2 "$target" >make.out 2>&1; then
+        case $target in tests/*) ;; *) target="tidegated tidegate" ;; esac
+        # shellcheck disable=SC2086 # one word each
+        if ! make -s -j2 $target >make.out 2>&1; then
             not_ok "$name" "does not build"
             cat make.out
         elif (export srcdir="$work/source" TIDEGATED="$work/build/tidegated" &&
