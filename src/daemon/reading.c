@@ -43,10 +43,10 @@ size_t read_limits(struct control *control, struct limit_view out[LIMIT_END])
 
 /* ---- counters ---- */
 
-static size_t read_chunk(struct control *control, size_t from, struct counter_view out[CHUNK])
+size_t read_counter_chunk(struct control *control, size_t from, struct counter_view out[COUNTERS_CHUNK])
 {
     pthread_mutex_lock(control->lock);
-    size_t count = engine_counters(control->engine, from, out, CHUNK);
+    size_t count = engine_counters(control->engine, from, out, COUNTERS_CHUNK);
     pthread_mutex_unlock(control->lock);
     return count;
 }
@@ -55,11 +55,11 @@ static size_t read_chunk(struct control *control, size_t from, struct counter_vi
 static size_t share_room(struct control *control, size_t most, counter_class *class_of, size_t room[COUNTER_CLASSES],
                          size_t *all)
 {
-    struct counter_view chunk[CHUNK];
+    struct counter_view chunk[COUNTERS_CHUNK];
     size_t there[COUNTER_CLASSES] = {0}, taken = 0, count;
 
     *all = 0;
-    while ((count = read_chunk(control, *all, chunk)) > 0) {
+    while ((count = read_counter_chunk(control, *all, chunk)) > 0) {
         for (size_t i = 0; i < count; i++)
             there[class_of(&chunk[i])]++;
         *all += count;
@@ -73,12 +73,12 @@ static size_t share_room(struct control *control, size_t most, counter_class *cl
 
 bool read_counters(struct control *control, size_t most, counter_class *class_of, struct counters *out)
 {
-    struct counter_view chunk[CHUNK];
+    struct counter_view chunk[COUNTERS_CHUNK];
     size_t room[COUNTER_CLASSES], from = 0, all, count;
     const size_t taken = share_room(control, most, class_of, room, &all);
 
     *out = (struct counters){.views = calloc(taken > 0 ? taken : 1, sizeof *out->views)};
-    while (out->views && (count = read_chunk(control, from, chunk)) > 0) {
+    while (out->views && (count = read_counter_chunk(control, from, chunk)) > 0) {
         for (size_t i = 0; i < count; i++) {
             /* One whose class has changed since it was counted may find that class full. */
             size_t *left = &room[class_of(&chunk[i])];

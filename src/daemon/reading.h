@@ -1,5 +1,5 @@
 /*
- * reading.h: what the pages read of the engine, a few records at a time, so that its lock is never held for long.
+ * reading.h: what pages and log read of the engine, a few records at a time, so that its lock is never held for long.
  *
  * Threads: the main one, in which no reload comes between.
  */
@@ -18,6 +18,10 @@ struct engine_totals read_totals(struct control *control);
 
 /* Every limit; returns how many there are. */
 size_t read_limits(struct control *control, struct limit_view out[LIMIT_END]);
+
+/* Some counters of scopes, from that number on; returns how many, 0 at the end. */
+#define COUNTERS_CHUNK 32
+size_t read_counter_chunk(struct control *control, size_t from, struct counter_view out[COUNTERS_CHUNK]);
 
 /* The counters of scopes, in their order, at most so many: those of the lowest class first. */
 struct counters {

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -32,6 +31,7 @@
 #include "daemon/report.h"
 #include "daemon/session_watch.h"
 #include "daemon/supervisor.h"
+#include "daemon/upkeep.h"
 #include "daemon/vitals.h"
 #include "doors/waiting.h"
 #include "engine/engine.h"
@@ -40,25 +40,14 @@
 #include "milter/libmilter_driver.h"
 #include "policy/policy_service.h"
 
-/* How many reports or counters are taken at a time, so that the lock is held briefly and little stack is needed. */
-#define CHUNK 16
-
 /* Descriptors besides those of sessions: sockets, logs, libraries. */
 #define DESCRIPTORS_SPARE (64 + HTTP_SERVICE_DESCRIPTORS)
-
-/* When so many reservations have lapsed and none was claimed, that is told. */
-#define LAPSED_ALL 100
 
 /* When the kernel has not known so many connections one after the other, it is asked about one in so many. */
 #define STRANGERS_MANY 1000
 #define STRANGERS_ASKED 64
 
-/* When so many rounds of the watch have failed, that is told. */
-#define WATCH_FAILURES 10
-
 #define STATUS_INTERVAL_S 10
-
-#define LOSSES_INTERVAL_NS INT64_C(60000000000)
 
 /* How long a stop waits for the answers of refused sessions to arrive. */
 #define STOP_GRACE_NS INT64_C(1000000000)
@@ -77,15 +66,15 @@ static struct server {
     struct latency latency;
     struct history *history; /* NULL: nobody could look at it */
     struct control control;
+    struct upkeep upkeep;
     struct http_service *http; /* NULL: no HTTP service */
     struct vitals vitals;
     struct idle_watch *idle; /* NULL: the kernel cannot be asked */
-    bool idle_refuses_told, lapsed_told;
+    bool idle_refuses_told;
     struct policy_thread *policy;   /* NULL: no policy door */
     struct session_watch *watch;    /* NULL: no session is held by the kernel's word */
     struct kernel_sockets *cookies; /* the policy thread's way to ask the kernel, */
     uint64_t strangers;             /* and how many connections one after the other it did not know */
-    unsigned watch_failures;        /* rounds in which the kernel did not answer, one after the other */
     struct config *config;
     char *path;
     atomic_bool log_refusals;
@@ -95,91 +84,11 @@ static struct server {
     bool milter_failed;  /* it gave up by itself; written before that byte */
     struct event_base *base;
     bool stopping, trouble_told;
-    uint64_t unfollowed; /* what log_losses() has still to tell, and when it may */
-    uint64_t turned_away_told, evicted_told, untracked_told;
-    int64_t losses_next;
     int64_t stop_by; /* process_now() when nobody is waited for any more */
 } server = {.lock = PTHREAD_MUTEX_INITIALIZER, .milter_ended = {-1, -1}};
 
 static const int handled_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 #define HANDLED_SIGNALS (sizeof handled_signals / sizeof *handled_signals)
-
-static void log_crossings_over(bool all)
-{
-    struct crossing_report reports[CHUNK];
-    size_t count;
-
-    do {
-        pthread_mutex_lock(&server.lock);
-        count = engine_crossings_over(server.engine, process_now(), all, reports, CHUNK);
-        pthread_mutex_unlock(&server.lock);
-        for (size_t i = 0; i < count; i++)
-            report_over(&reports[i]);
-    } while (count == CHUNK);
-}
-
-/* Once a minute at most, as long as there is something to tell: sessions that no crossing follows have no line of their
- * own, connections that were turned away and keys that were forgotten neither. */
-static void log_losses(void)
-{
-    pthread_mutex_lock(&server.lock);
-    uint64_t unfollowed = engine_crossings_unfollowed(server.engine);
-    struct engine_totals totals = engine_totals(server.engine);
-    pthread_mutex_unlock(&server.lock);
-    if (!atomic_load(&server.log_refusals)) /* else each had its line */
-        server.unfollowed += unfollowed;
-    uint64_t turned_away = driver_turned_away() - server.turned_away_told;
-    uint64_t evicted = totals.evicted - server.evicted_told, untracked = totals.untracked - server.untracked_told;
-    if ((server.unfollowed == 0 && turned_away == 0 && evicted == 0 && untracked == 0) ||
-        process_now() < server.losses_next)
-        return;
-    server.losses_next = process_now() + LOSSES_INTERVAL_NS;
-    if (server.unfollowed > 0)
-        report_unfollowed(server.unfollowed);
-    if (turned_away > 0)
-        report_turned_away(turned_away);
-    if (evicted > 0 || untracked > 0)
-        report_evictions(evicted, untracked);
-    server.unfollowed = 0;
-    server.turned_away_told += turned_away;
-    server.evicted_told += evicted;
-    server.untracked_told += untracked;
-}
-
-static void log_limits(void)
-{
-    struct limit_view views[CHUNK];
-    size_t count, from = 0;
-
-    do {
-        pthread_mutex_lock(&server.lock);
-        count = engine_limits(server.engine, from, views, CHUNK);
-        pthread_mutex_unlock(&server.lock);
-        for (size_t i = 0; i < count; i++)
-            report_limit(&views[i]);
-        from += count;
-    } while (count > 0);
-}
-
-static void log_counters(void)
-{
-    struct counter_view views[CHUNK];
-    struct engine_totals totals;
-    size_t count, from = 0;
-
-    do {
-        pthread_mutex_lock(&server.lock);
-        count = engine_counters(server.engine, from, views, CHUNK);
-        totals = engine_totals(server.engine);
-        pthread_mutex_unlock(&server.lock);
-        for (size_t i = 0; i < count; i++)
-            if (views[i].count > 0 || views[i].pending > 0)
-                report_counter(&views[i]);
-        from += count;
-    } while (count > 0);
-    log_limits();
-    report_totals(&totals);
-}
 
 static void tell_verdict(const struct verdict *verdict, const struct addr *client)
 {
@@ -365,7 +274,7 @@ static void on_signal(evutil_socket_t number, short what, void *data)
     if (number == SIGUSR1)
         reload_by_signal();
     else if (number == SIGUSR2)
-        log_counters();
+        upkeep_log_counters(&server.upkeep);
     else
         stop();
 }
@@ -380,78 +289,11 @@ static void watch_idle(void)
 
 static void on_watch(evutil_socket_t descriptor, short what, void *data)
 {
-    const struct session_watch_params params = {server.engine, &server.lock};
-
     (void)descriptor;
     (void)what;
     (void)data;
-    if (!server.watch)
-        return;
-    server.watch_failures = session_watch_run(server.watch, &params, process_now()) ? 0 : server.watch_failures + 1;
-    if (server.watch_failures == WATCH_FAILURES)
-        log_event(
-            LOG_WARNING, "policy_sessions",
-            "the kernel does not tell which connections live: slots of sessions that it is asked about stay taken");
-    if (session_watch_blind(server.watch))
-        log_event(LOG_WARNING, "policy_sessions",
-                  "the kernel does not know most of the connections that policy requests name, and their slots are "
-                  "free at once: sessions = kernel is for a mail server on this host, without a proxy before it");
-}
-
-/* Where no filter is used a reservation is in nobody's interest. */
-static void lapse_reservations(void)
-{
-    pthread_mutex_lock(&server.lock);
-    engine_lapse(server.engine, process_now());
-    struct engine_totals totals = engine_totals(server.engine);
-    pthread_mutex_unlock(&server.lock);
-    if (totals.claimed > 0 || totals.lapsed < LAPSED_ALL || server.lapsed_told)
-        return;
-    server.lapsed_told = true;
-    log_event(LOG_WARNING, "policy_sessions",
-              "no filter has claimed any slot that a policy request reserved: each is held for 10 s then; where the "
-              "mail server uses no filter say sessions = kernel or sessions = none");
-}
-
-/* Once a second: the whole table in a minute or so. */
-static void sweep_table(void)
-{
-    for (uint32_t left = server.config->table_size / 60 / ENGINE_BATCH + 1; left > 0; left--) {
-        pthread_mutex_lock(&server.lock);
-        engine_sweep(server.engine, process_now());
-        pthread_mutex_unlock(&server.lock);
-    }
-}
-
-/* Adds to what the status page shows of the last hour. */
-static void on_sample(evutil_socket_t descriptor, short what, void *data)
-{
-    struct counter_view counters[CHUNK];
-    struct limit_view limits[CHUNK];
-    size_t count, from = 0;
-
-    (void)descriptor;
-    (void)what;
-    (void)data;
-    history_begin(server.history, wall_now());
-    do {
-        pthread_mutex_lock(&server.lock);
-        count = engine_counters(server.engine, from, counters, CHUNK);
-        pthread_mutex_unlock(&server.lock);
-        for (size_t i = 0; i < count; i++)
-            history_counter(server.history, &counters[i]);
-        from += count;
-    } while (count > 0);
-    from = 0;
-    do {
-        pthread_mutex_lock(&server.lock);
-        count = engine_limits(server.engine, from, limits, CHUNK);
-        pthread_mutex_unlock(&server.lock);
-        for (size_t i = 0; i < count; i++)
-            history_limit(server.history, &limits[i]);
-        from += count;
-    } while (count > 0);
-    history_end(server.history);
+    if (server.watch)
+        upkeep_watch(&server.upkeep, server.watch);
 }
 
 static void on_tick(evutil_socket_t descriptor, short what, void *data)
@@ -459,42 +301,27 @@ static void on_tick(evutil_socket_t descriptor, short what, void *data)
     (void)descriptor;
     (void)what;
     (void)data;
-    lapse_reservations();
-    log_crossings_over(false);
-    log_losses();
+    upkeep_second(&server.upkeep);
     watch_idle();
-    sweep_table();
-    report_lines_lost(log_lines_lost());
     /* A peer that sends half a packet holds a thread of libmilter as well; whom that holds up waits a second at most:
      * this connects to libmilter. */
     vitals_tick(&server.vitals);
 }
 
-/* For who asks the service manager. */
-static void on_status(evutil_socket_t descriptor, short what, void *data)
+static void on_sample(evutil_socket_t descriptor, short what, void *data)
 {
-    struct limit_view views[CHUNK];
-    uint64_t refused = 0;
-    size_t count, from = 0;
-    char text[128];
-
     (void)descriptor;
     (void)what;
     (void)data;
-    do {
-        pthread_mutex_lock(&server.lock);
-        count = engine_limits(server.engine, from, views, CHUNK);
-        pthread_mutex_unlock(&server.lock);
-        for (size_t i = 0; i < count; i++)
-            refused += views[i].actions[ACTION_REFUSE];
-        from += count;
-    } while (count > 0);
-    pthread_mutex_lock(&server.lock);
-    struct engine_totals totals = engine_totals(server.engine);
-    pthread_mutex_unlock(&server.lock);
-    snprintf(text, sizeof text, "%" PRIu32 " sessions, %" PRIu64 " refused since the start, %" PRIu32 " bans",
-             totals.sessions - totals.pending, refused, totals.bans + totals.operator_bans);
-    supervisor_status(text);
+    upkeep_sample(&server.upkeep, server.history);
+}
+
+static void on_status(evutil_socket_t descriptor, short what, void *data)
+{
+    (void)descriptor;
+    (void)what;
+    (void)data;
+    upkeep_status(&server.upkeep);
 }
 
 static void on_watchdog(evutil_socket_t descriptor, short what, void *data)
@@ -678,6 +505,7 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
                                       .latency = &server.latency,
                                       .history = server.history,
                                       .turned_away = driver_turned_away};
+    server.upkeep = (struct upkeep){.control = &server.control, .log_refusals = &server.log_refusals};
     rules_free(&rules);
     if (!server.engine || !server.waiting || !server.path || (is_watched(*config) && !server.history)) {
         snprintf(error, PROCESS_ERROR_SIZE, "not enough memory for session_table_size = %u and table_size = %u",
@@ -740,7 +568,7 @@ bool server_run(void (*ready)(void))
 
     policy_thread_stop(&server.policy);
     atomic_store(&server.stopped, true);
-    log_crossings_over(true);
+    upkeep_crossings(&server.upkeep, true);
     http_service_close(server.http);
     control_forget(&server.control);
     milter_socket_remove();
