@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from httpside import Place
 from milterside import HELO, NEGOTIATE, answer, connect_packet, talk
 from sandbox import connections_held, is_stopped, wait_until
 from smtp import REFUSAL, Client, enter, fill, gather
@@ -226,12 +227,14 @@ def test_at_most_max_waiting_wait(mta, gate):
         client.expect_refusal(None)
 
 
-def test_stop_wakes_who_waits(mta, gate):
+def test_stop_wakes_who_waits(mta, gate, directory):
     """SIGTERM does not wait for a long delay, and the refusals that waited are spoken."""
-    daemon = gate("service_sessions = 1\ndisconnect_delay = 25s\nmax_delay = 25s")
+    control = Place(directory / "control.sock")
+    daemon = gate(f'service_sessions = 1\ndisconnect_delay = 25s\nmax_delay = 25s\ncontrol {{ socket = "{control.where}" }}')
     enter(mta.port)
     begin = time.monotonic()
     waiting = delayed(mta.port, 20)
+    wait_until(lambda: control.status()["waiting"]["now"] == 20, "all of them wait")
     assert not any(client.has_news() for client in waiting)
     daemon.expects_no_sessions = False
     daemon.stop()

@@ -39,10 +39,12 @@ def good(result, status=0):
     return TIMES.sub("T", result.stdout)
 
 
-def ban_by_connections(port, source):
-    """One connection too many."""
+def ban_by_connections(daemon, port, source):
+    """One connection too many; none of them is open any more."""
+    others = daemon.ask("status")["sessions"]["open"]
     for _ in range(5):
         enter(port, source).quit()
+        wait_until(lambda: daemon.ask("status")["sessions"]["open"] <= others, "the session is over", pause=0.02)
     refused(port, source, refusal=CONNECTION_RATE)
 
 
@@ -50,7 +52,7 @@ def test_status(postfix, served):
     daemon = served()
     fill(postfix.port, ["127.0.0.1"] * 3)
     refused(postfix.port, "127.0.0.1")
-    ban_by_connections(postfix.port, "127.0.0.2")
+    ban_by_connections(daemon, postfix.port, "127.0.0.2")
     wait_until(lambda: daemon.ask("status")["sessions"]["open"] == 3, "three sessions are open", pause=0.02)
     lines = good(daemon.tool("status")).splitlines()
     assert lines[1] == "3 sessions open (room for 65536), 0 of them refused and not told yet"
@@ -104,7 +106,7 @@ def test_clients_and_domains(postfix, served):
 def test_bans_and_unban(postfix, served):
     daemon = served()
     assert good(daemon.tool("bans")) == "Nobody is banned.\n"
-    ban_by_connections(postfix.port, "127.0.0.1")
+    ban_by_connections(daemon, postfix.port, "127.0.0.1")
     refused(postfix.port, "127.0.0.1", refusal=CONNECTION_RATE)
     lines = good(daemon.tool("bans")).splitlines()
     assert [line.split() for line in lines[1:]] == [["127.0.0.1", "client_connections", "service", "refuse", "T", "T"]]
@@ -113,8 +115,8 @@ def test_bans_and_unban(postfix, served):
     assert good(daemon.tool("unban", "127.0.0.1", "--limit", "ban"), 1).startswith("no such ban was in force")
     assert good(daemon.tool("unban", "127.0.0.1")) == "1 ban was lifted\n"
     enter(postfix.port, "127.0.0.1")
-    ban_by_connections(postfix.port, "127.0.0.3")
-    ban_by_connections(postfix.port, "127.0.0.4")
+    ban_by_connections(daemon, postfix.port, "127.0.0.3")
+    ban_by_connections(daemon, postfix.port, "127.0.0.4")
     assert good(daemon.tool("unban", "--limit", "client_connections", "--since", "1h")) == "2 bans were lifted\n"
     fill(postfix.port, ["127.0.0.3", "127.0.0.4"])
 
@@ -153,7 +155,7 @@ def test_explain(postfix, served):
                         "of at most 3 sessions are counted. It may come again when an open session ends.")
     held.pop().quit()
     wait_until(lambda: daemon.tool("explain", "127.0.0.1").returncode == 0, "there is room", pause=0.02)
-    ban_by_connections(postfix.port, "127.0.0.2")
+    ban_by_connections(daemon, postfix.port, "127.0.0.2")
     status, lines = on_terminal("-c", daemon.path, "explain", "127.0.0.2")
     assert status == 1
     said = " ".join(" ".join(lines).split())
@@ -251,7 +253,7 @@ def test_events(postfix, served):
             """Refused, until both have told something: they have begun then."""
             nonlocal number
             number += 1
-            ban_by_connections(postfix.port, f"127.0.1.{number}")
+            ban_by_connections(daemon, postfix.port, f"127.0.1.{number}")
             return True
         somebody_new()
         line = people.stdout.readline()
