@@ -308,11 +308,6 @@ bool driver_open(const struct driver_params *params)
            smfi_opensocket(0) == MI_SUCCESS;
 }
 
-bool driver_run(void)
-{
-    return smfi_main() == MI_SUCCESS;
-}
-
 void driver_set_needs(const struct rules_needs *wanted)
 {
     pthread_mutex_lock(&needs_lock);

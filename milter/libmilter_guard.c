@@ -19,8 +19,8 @@
  * or with an error. The kernel gives a signal to that thread whenever the main one cannot take it just then. The
  * sigwait() below never returns, so that signals are always ours.
  *
- * Last, the accept() below counts how often libmilter calls it, which is all that shows that it still takes
- * connections.
+ * Last, the accept() below counts how often libmilter's own thread calls it, which is all that shows that it still
+ * takes connections.
  *
  * Where another libmilter does not call these functions, nothing happens; tests/conformance notices.
  */
@@ -164,6 +164,7 @@ typedef int accept_connection(int descriptor, struct sockaddr *address, socklen_
 
 static accept_connection *systems_own;
 static atomic_ullong turns;
+static _Thread_local bool takes_connections; /* in the thread that runs libmilter */
 
 static void find_systems_own(void)
 {
@@ -177,9 +178,16 @@ int accept(int descriptor, struct sockaddr *address, socklen_t *length)
     pthread_once(&once, find_systems_own);
     int accepted = systems_own(descriptor, address, length);
     int cause = errno;
-    atomic_fetch_add(&turns, 1);
+    if (takes_connections)
+        atomic_fetch_add(&turns, 1);
     errno = cause;
     return accepted;
+}
+
+bool driver_run(void)
+{
+    takes_connections = true;
+    return smfi_main() == MI_SUCCESS;
 }
 
 uint64_t driver_turns(void)

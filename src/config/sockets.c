@@ -333,14 +333,13 @@ static void check_alone(const struct sockets *sockets, const struct socket_confi
 {
     const struct config *config = sockets->config;
     const char *remedy = socket->address.kind == SOCKET_UNIX ? "path" : "port";
+    unsigned line = socket->lines[SOCKET_ADDRESS] > 0 ? socket->lines[SOCKET_ADDRESS] : socket->line;
 
     if (config->milter.socket != NULL && compare_addresses(&socket->address, &config->milter.address) == 0)
-        TELL(sockets, socket->lines[SOCKET_ADDRESS], "%s: \"%.100s\" is the milter's; choose another %s", option,
-             socket->socket, remedy);
+        TELL(sockets, line, "%s: \"%.100s\" is the milter's; choose another %s", option, socket->socket, remedy);
     for (size_t i = 0; i < config->policy_count; i++)
         if (compare_addresses(&socket->address, &config->policies[i].address) == 0)
-            TELL(sockets, socket->lines[SOCKET_ADDRESS],
-                 "%s: the policy section of line %u has \"%.100s\" already; choose another %s", option,
+            TELL(sockets, line, "%s: the policy section of line %u has \"%.100s\" already; choose another %s", option,
                  config->policies[i].line, config->policies[i].socket, remedy);
 }
 

@@ -46,9 +46,10 @@ static json_t *scopes_part(const struct counters *counters)
 
     for (size_t i = 0; i < counters->count && ok; i++) {
         const struct counter_view *view = &counters->views[i];
-        ok = add(list, json_pack("{s:o, s:s, s:I, s:I, s:I}", "scope", control_text(view->scope), "limit",
+        ok = add(list, json_pack("{s:o, s:s, s:I, s:o, s:I}", "scope", control_text(view->scope), "limit",
                                  limit_name(view->limit), "sessions", (json_int_t)view->count, "max",
-                                 (json_int_t)view->max, "pending", (json_int_t)view->pending));
+                                 view->max > 0 ? json_integer(view->max) : json_null(), "pending",
+                                 (json_int_t)view->pending));
     }
     return whole(list, ok);
 }
@@ -225,9 +226,11 @@ json_t *control_history(struct control *control, const struct evkeyvalq *paramet
                                    (json_int_t)history_scope_max(history, i), "sessions",
                                    samples_part(history, history_sessions, i)));
     for (size_t i = 0; i < history_limits(history) && ok; i++)
-        ok = add(limits, json_pack("{s:s, s:o, s:o}", "limit", history_limit_name(history, i), "refused",
+        ok = add(limits, json_pack("{s:s, s:o, s:o, s:I, s:I}", "limit", history_limit_name(history, i), "refused",
                                    samples_part(history, history_refused, i), "monitored",
-                                   samples_part(history, history_monitored, i)));
+                                   samples_part(history, history_monitored, i), "refused_before",
+                                   (json_int_t)history_refused_before(history, i), "monitored_before",
+                                   (json_int_t)history_monitored_before(history, i)));
     json_t *page = json_object();
     ok = put(page, "interval", json_integer(HISTORY_INTERVAL_S)) && ok;
     ok = put(page, "end", history_samples(history) > 0 ? json_real(history_when(history)) : json_null()) && ok;

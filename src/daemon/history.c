@@ -222,3 +222,13 @@ uint32_t history_monitored(const struct history *history, size_t series, size_t 
 {
     return at(history, told(history, series)->monitored, sample);
 }
+
+uint64_t history_refused_before(const struct history *history, size_t series)
+{
+    return told(history, series)->before[0];
+}
+
+uint64_t history_monitored_before(const struct history *history, size_t series)
+{
+    return told(history, series)->before[1];
+}

@@ -53,5 +53,8 @@ size_t history_limits(const struct history *history);
 const char *history_limit_name(const struct history *history, size_t series);
 uint32_t history_refused(const struct history *history, size_t series, size_t sample);
 uint32_t history_monitored(const struct history *history, size_t series, size_t sample);
+/* All that it had done by the last sample, since the start. */
+uint64_t history_refused_before(const struct history *history, size_t series);
+uint64_t history_monitored_before(const struct history *history, size_t series);
 
 #endif

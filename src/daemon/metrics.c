@@ -147,6 +147,8 @@ static void add_scopes(struct page *page, struct control *control)
     family(page, "tidegate_scope_pending", "gauge", "Refused sessions of a scope that await their HELO.");
     for (size_t i = 0; i < counters.count; i++)
         sample_of(page, "scope", counters.views[i].scope, counters.views[i].pending);
+    gauge(page, "tidegate_scopes_left_out", "Scopes that are not among these, as there are too many.",
+          counters.left_out);
     counters_free(&counters);
 }
 

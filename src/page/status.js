@@ -15,8 +15,7 @@ const LETTERS_MOST = 40;  // of a name within a sentence
 const SVG = "http://www.w3.org/2000/svg";
 
 let report = null;        // the last answer of /status.json
-let past = null;          // and of /history.json,
-let reportAtPast = null;  // with the report that was, or came, closest to it
+let past = null;          // and of /history.json
 let allScopes = false;
 
 const at = id => document.getElementById(id);
@@ -228,8 +227,8 @@ const seriesOf = (list, field, name) => past ? past[list].find(series => series[
 
 /* What a limit did since the last sample. */
 function since(limit, what) {
-    const before = reportAtPast && reportAtPast.limits.find(other => other.limit === limit.limit);
-    return before && limit[what] > before[what] ? limit[what] - before[what] : 0;
+    const series = seriesOf("limits", "limit", limit.limit);
+    return Math.max(0, limit[what] - (series ? series[`${what}_before`] : 0));
 }
 
 /* What a limit did in the last so many seconds; NaN: not known yet. Of a daemon that is younger than that it is known
@@ -501,12 +500,10 @@ async function askStatus() {
         if (report && answer.version !== report.version)
             location.reload(); // this page belongs to another version
         if (report && answer.started !== report.started) {
-            past = reportAtPast = null;
+            past = null;
             askHistory();
         }
         report = answer;
-        if (past && !reportAtPast)
-            reportAtPast = report;
         show();
         complain("");
     } catch (error) {
@@ -518,7 +515,6 @@ async function askHistory() {
     try {
         const answer = await ask("/history.json");
         past = answer.end === null ? null : answer; // no sample is taken yet
-        reportAtPast = report;
         if (report)
             show();
     } catch {

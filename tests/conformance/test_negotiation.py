@@ -9,6 +9,7 @@ from rawmta import (ACCEPT, ADDHDRS, ALL_STEPS, CONTINUE, NO_REPLY, NOBODY, NOCO
 STEPS = {"helo": NOHELO, "mail": NOMAIL, "rcpt": NORCPT, "data": NODATA, "unknown": NOUNKNOWN}
 
 CAP = "service_sessions = 1\n"
+CONTROL = 'control { socket = "FOLDER/control.sock" }\n'
 SCORE = "limit client_connections { max = 1  window = 1h  mode = score  points = 5 }\n"
 
 # Configuration, the steps that it needs, more flags, the actions.
@@ -22,6 +23,9 @@ CONFIGURATIONS = {
     "session_errors": ("limit session_errors { max = 20 }", "helo mail rcpt data unknown", RCPT_REJ, ADDHDRS),
     "idle_time": ("idle_time = 60s", "helo mail rcpt data unknown", 0, ADDHDRS),
     "reputation": (CAP + "reputation { half_life = 7d }", "helo mail rcpt data unknown", RCPT_REJ, ADDHDRS),
+    # Who has a control socket may ban a domain at any moment.
+    "control": (CONTROL, "helo mail unknown", 0, 0),
+    "control, monitor": (CONTROL + "mode = monitor\n" + CAP, "mail", 0, 0),
     "exempt": ('exempt { clients = { "192.0.2.0/24" } }', "", 0, 0),
     "deny": ('deny { clients = { "192.0.2.0/24" } }', "helo mail unknown", 0, 0),
     "monitor": ("mode = monitor\n" + CAP, "", 0, 0),
@@ -35,7 +39,7 @@ CONFIGURATIONS = {
 
 
 @pytest.mark.parametrize("config, needed, more, actions", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
-def test_negotiation(start_gate, config, needed, more, actions):
+def test_negotiation(start_gate, tmp_path, config, needed, more, actions):
     """The steps that the rules need, no more, each with its answer; no change of a message but the score's header."""
     expected = NOHDRS | NOEOH | NOBODY | more
     for step, leave_out in STEPS.items():
@@ -46,7 +50,7 @@ def test_negotiation(start_gate, config, needed, more, actions):
         macros[2] = {"{auth_authen}"}
     if "rcpt" in needed:
         macros[3] = {"{rcpt_mailer}"}
-    gate = start_gate(config)
+    gate = start_gate(config.replace("FOLDER", str(tmp_path)))
     with gate.mta() as mta:
         version, got_actions, steps, got_macros = mta.negotiate()
         assert version == 6

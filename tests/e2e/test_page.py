@@ -74,6 +74,7 @@ POINT = """
 
 LOADED = """service_sessions = 8
     listener { listener_sessions = 6  peer "127.0.1.0/24" { listener_sessions = 2 } }
+    listener { daemon_name = "uncapped" }
     limit client_connections { max = 3  window = 1h  ban = 1h }
     limit client_messages { max = 1  window = 1h  mode = monitor }"""
 
@@ -113,7 +114,7 @@ def test_numbers_are_those_of_status_json(postfix, served, browser):
         [f"{scope['scope']}|{scope['limit']}",
          f"{scope['sessions']} {cap.get(scope['max'], 'of ' + str(scope['max']))}" +
          ("|full" if scope["sessions"] == scope["max"] else "")] for scope in status["scopes"]]
-    assert sorted(row[1] for row in rows["scopes"]) == ["2 of 2|full", "3 of 6", "3 of 8"]
+    assert sorted(row[1] for row in rows["scopes"]) == ["0 (no cap)", "2 of 2|full", "3 of 6", "3 of 8"]
     totals = {limit["limit"]: limit for limit in status["limits"] if limit["refused"] or limit["monitored"]}
     assert {row[0]: (row[1], row[2]) for row in rows["limits"]} == {
         name: (str(limit["refused"]), str(limit["monitored"])) for name, limit in totals.items()}
@@ -165,12 +166,27 @@ SPOIL = """
         if (path === "/history.json") {
             answer.end = Date.now() / 1000;
             answer.scopes = [{scope: nasty, max: 9, sessions: Array(360).fill(3).fill(null, 60, 90)}];
-            answer.limits = [{limit: nasty, refused: Array(360).fill(1), monitored: Array(360).fill(2)}];
+            answer.limits = [{limit: nasty, refused: Array(360).fill(1), monitored: Array(360).fill(2),
+                              refused_before: 360, monitored_before: 720}];
             return;
         }
         answer.scopes[0].scope = answer.domains.busiest[0].domain = answer.clients.refused[0].client = nasty;
         answer.bans.list[0].lift = answer.file = answer.version = nasty;
         answer.bans.list[0].scope = answer.limits.find(limit => limit.refused).limit = nasty;
+    };
+"""
+# A daemon of two hours, whose last sample is some seconds old: 400 refusals were in samples of long ago, 7 came since.
+OLD = """
+    window.spoil = (path, answer) => {
+        if (path === "/history.json") {
+            answer.end = Date.now() / 1000 - 8;
+            answer.limits = [{limit: "client_sessions", refused: Array(360).fill(0), monitored: Array(360).fill(0),
+                              refused_before: 400, monitored_before: 0}];
+            return;
+        }
+        answer.started = answer.now - 7200;
+        answer.limits.find(limit => limit.limit === "client_sessions").refused = 407;
+        answer.limits.find(limit => limit.limit === "client_connections").refused = 5;
     };
 """
 OVERFLOW = "return [document.documentElement.scrollWidth, innerWidth]"
@@ -224,6 +240,17 @@ def test_hostile_names_many_scopes_small_window_dark(postfix, served, browser):
                 "node.innerHTML = '<img src=\"http://192.0.2.1/\" onerror=\"window.harmed = 1\">'")
     browser.wait("return violations.length >= 2")
     assert browser.run("return window.harmed || 0") == 0 and browser.complaints()
+
+
+def test_what_came_since_the_last_sample(served, browser):
+    """It counts, also of a limit that had refused nobody before."""
+    served("service_sessions = 8")
+    browser.look()
+    browser.open(served.url, OLD)
+    browser.wait("return document.getElementById('tile-refused').textContent === '12'")
+    page = browser.page()
+    assert page["text"]["verdict-title"] == "Refusing now: 12 refusals in the last minute"
+    assert "By limitclient_sessions 7, client_connections 5" in page["text"]["verdict-text"]
 
 
 def test_daemon_gone_and_back(served, browser):

@@ -44,7 +44,11 @@ def has_only(daemon, capabilities):
     """Every thread is nobody, with these capabilities and no way to others."""
     wait_until(lambda: len(threads(daemon.pid)) >= 3, "libmilter has its threads")
     for thread in threads(daemon.pid):
-        assert rights(daemon.pid, thread) == {
+        try:
+            has = rights(daemon.pid, thread)
+        except FileNotFoundError:
+            continue  # one of libmilter's, which has ended since
+        assert has == {
             "uid": {str(NOBODY.pw_uid)}, "gid": {str(NOBODY.pw_gid)}, "groups": {str(NOBODY.pw_gid)}, "NoNewPrivs": "1",
             "CapInh": 0, "CapPrm": capabilities, "CapEff": capabilities, "CapBnd": 0, "CapAmb": 0}, thread
 

@@ -282,6 +282,8 @@ static const struct mistake mistakes[] = {
     {"control {\ngroup = no-such-group-here }", 2, "there is no group \"no-such-group-here\""},
     {"control { }\ncontrol { }", 2, "control stands twice here"},
     {"listener { control { } }", 1, "section \"control\" cannot stand in listener; it may stand in the top level"},
+    {"milter { socket = \"inet:7359@127.0.0.1\" }\nhttp { }", 2,
+     "listen: \"127.0.0.1:7359\" is the milter's; choose another port"},
     {"http {\nlisten = \"127.0.0.1:7357\" }", 2, "listen: \"127.0.0.1:7357\" is the milter's; choose another port"},
     {"policy { socket = \"inet:7359@127.0.0.1\" }\nhttp {\nlisten = \"127.0.0.1:7359\" }", 3,
      "listen: the policy section of line 1 has \"inet:7359@127.0.0.1\" already; choose another port"},

@@ -32,7 +32,7 @@ START_TEST(nothing_has_happened)
     assert_int(page, "scopes_left_out", 0);
     assert_text(page, "scopes.0.scope", "service");
     assert_text(page, "scopes.0.limit", "service_sessions");
-    assert_int(page, "scopes.0.max", 0);
+    assert_null(page, "scopes.0.max");
     assert_size(page, "bans.list", 0);
     assert_size(page, "clients.busiest", 0);
     assert_size(page, "clients.refused", 0);

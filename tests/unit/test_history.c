@@ -192,6 +192,8 @@ START_TEST(a_count_that_begins_anew)
     end();
     assert_refused("x", 1, 4);
     assert_monitored("x", 1, 0);
+    ck_assert_uint_eq(history_refused_before(history, limit_number_of("x")), 4);
+    ck_assert_uint_eq(history_monitored_before(history, limit_number_of("x")), 100);
 }
 END_TEST
 
