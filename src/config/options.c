@@ -237,7 +237,8 @@ const struct option_row option_table[OPTION_COUNT] = {
                       .number = SOCKET_GROUP,
                       .sockets = FOR_UNIX_SOCKETS,
                       .needs_restart = true,
-                      .text = "The group that a unix socket is given; who connects must be in it."},
+                      .text = "The group that a unix socket is given; who connects must be in it, and so must "
+                              "tidegated, unless it starts as root (SupplementaryGroups= in its unit)."},
     [OPTION_PERMISSIONS] = {.id = OPTION_PERMISSIONS,
                             .name = "mode",
                             .type = TYPE_PERMISSIONS,

@@ -244,6 +244,11 @@ static void add_control(struct sockets *sockets, const struct block *block)
     struct socket_config *control = &sockets->config->control;
 
     read_socket(sockets, block, SECTION_CONTROL, control);
+    if (control->socket != NULL && (control->mode & WRITABLE_BY_OTHERS) != 0)
+        WARN(sockets, control->lines[SOCKET_MODE],
+             "mode: with \"%04o\" every user of this host can ban, lift bans and reload; write mode = \"0660\" and "
+             "group = \"GROUP\"",
+             (unsigned)control->mode);
     if (control->group != NULL && (control->mode & WRITABLE_BY_GROUP) == 0)
         WARN(sockets, control->lines[SOCKET_GROUP], "group has no effect with mode = \"%04o\"; write mode = \"0660\"",
              (unsigned)control->mode);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -270,10 +271,26 @@ static int change_socket(const char *path, uid_t user, gid_t group, const mode_t
 
 #endif
 
+/* Who is not root can give a file to a group of its own only. */
+static bool fail_group(const char *path, gid_t group, char error[PROCESS_ERROR_SIZE])
+{
+    const struct group *entry = getgrgid(group);
+    char number[24];
+
+    snprintf(number, sizeof number, "%lu", (unsigned long)group);
+    const char *name = entry ? entry->gr_name : number;
+    snprintf(error, PROCESS_ERROR_SIZE,
+             "socket %s: cannot give it the group \"%.64s\", as tidegated is not in it; add its user to that group, or "
+             "the line SupplementaryGroups=%.64s to its unit (systemctl edit tidegated)",
+             path, name, name);
+    return false;
+}
+
 bool process_own_socket(const char *path, const gid_t *group, mode_t mode, char error[PROCESS_ERROR_SIZE])
 {
-    return change_socket(path, (uid_t)-1, group ? *group : (gid_t)-1, &mode) == 0 ||
-           fail(error, "socket", path, strerror(errno));
+    if (change_socket(path, (uid_t)-1, group ? *group : (gid_t)-1, &mode) == 0)
+        return true;
+    return group && errno == EPERM ? fail_group(path, *group, error) : fail(error, "socket", path, strerror(errno));
 }
 
 bool process_give_socket(const char *path, uid_t user, gid_t group, char error[PROCESS_ERROR_SIZE])

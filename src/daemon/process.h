@@ -55,8 +55,9 @@ void process_make_directory_for(const char *path, uid_t user, gid_t group);
  * something else is there. */
 bool process_clear_socket(const char *path, char error[PROCESS_ERROR_SIZE]);
 
-/* Gives the unix socket its group (NULL: left alone) and mode. Whatever else stands at the path by now is left alone
- * and an error, here and below. */
+/* Gives the unix socket its group (NULL: left alone) and mode. Where this process may not give it that group the error
+ * says what helps; it is not for several threads at once. Whatever else stands at the path by now is left alone and an
+ * error, here and below. */
 bool process_own_socket(const char *path, const gid_t *group, mode_t mode, char error[PROCESS_ERROR_SIZE]);
 
 /* Gives the unix socket to that user, and to that group unless it is -1. */

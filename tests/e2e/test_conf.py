@@ -58,6 +58,45 @@ def test_numbers_fit_the_process_limit_that_the_file_names(name, tmp_path):
     assert all(cap <= sessions for cap in caps)
 
 
+def test_budgets_of_a_busy_mx_take_nothing_from_each_other():
+    text = (CONF / "busy-mx.conf").read_text()
+    caps = [int(cap) for cap in re.findall(r"listener_sessions = (\d+)", text)]
+    assert len(caps) == 3
+    assert sum(caps) <= int(re.search(r"^service_sessions = (\d+)", text, re.M).group(1))
+
+
+def postfix_lines(name):
+    """What the comments of a configuration have for main.cf and for master.cf: lines that are set off by five blanks."""
+    main, master, lines = [], [], None
+    for line in re.findall(r"^#     ( *\S.*)", (CONF / f"{name}.conf").read_text(), re.M):
+        if not line.startswith(" "):
+            lines = main if re.match(r"\w+ =", line) else master if " inet " in line else []  # else Sendmail's
+        lines.append(line + "\n")
+    return "".join(main), "".join(master)
+
+
+@pytest.mark.parametrize("name, master", [
+    ("small-site", []), ("busy-mx", []), ("behind-balancer", ["smtp/inet/smtpd_upstream_proxy_protocol = haproxy"]),
+    ("submission", ["submission/inet/smtpd_tls_security_level = encrypt", "submission/inet/smtpd_sasl_auth_enable = yes",
+                    "submission/inet/smtpd_milters = inet:127.0.0.1:7357",
+                    "submission/inet/milter_default_action = accept"])])
+def test_postfix_takes_the_lines_of_the_comments(name, master, tmp_path):
+    def postconf(*arguments):
+        result = subprocess.run(["postconf", "-c", tmp_path, *arguments], capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (0, "")  # it warns of a parameter that nothing uses
+        return result.stdout
+
+    main_cf, master_cf = postfix_lines(name)
+    (tmp_path / "main.cf").write_text("compatibility_level = 3.6\n" + main_cf)
+    (tmp_path / "master.cf").write_text(master_cf)
+    assert main_cf or master
+    taken = set(re.findall(r"^(\w+) = ", postconf("-n"), re.M)) - {"compatibility_level", "config_directory"}
+    assert taken == set(re.findall(r"^(\w+) =", main_cf, re.M))
+    if name == "behind-balancer":
+        assert "postscreen_upstream_proxy_protocol" in taken  # postscreen reads main.cf, smtpd its service's own
+    assert set(master) <= set(postconf("-P").splitlines())
+
+
 def test_small_site(postfix, site):
     """One client has 10 sessions; all of IPv6 50, so that IPv4 finds room; this host is exempt."""
     daemon = site("small-site")
@@ -74,7 +113,8 @@ def test_small_site(postfix, site):
 
 
 def test_busy_mx(postfix, site):
-    """An unknown client has 10 sessions and is told at connect; one of the pool of large operators has more."""
+    """An unknown client has 10 sessions and is told at connect; all unknown ones of IPv6 have 40; one of the pool of
+    large operators has more, and they find room."""
     daemon = site("busy-mx")
     port = postfix.ports["doors"]
     where = (port, client_ipv6(1), SERVER_IPV6)
@@ -82,6 +122,9 @@ def test_busy_mx(postfix, site):
     assert monitored(daemon, "client_sessions") == 1
     daemon.go_live()
     turned_away(*where)
+    for network, count in ((2, 10), (3, 10), (4, 9)):  # the eleventh of the first counts as well
+        crowd(count, port, client_ipv6(network), SERVER_IPV6)
+    turned_away(port, client_ipv6(5), SERVER_IPV6)
     for _ in range(12):
         enter_proxied(port, "192.0.2.7")
 

@@ -182,6 +182,19 @@ def test_the_page_names_the_samples():
     assert named == set(SAMPLES) - {"momentum.conf"}
 
 
+# ---- what is installed ----
+
+def test_links_lead_somewhere_where_they_are_installed(tmp_path):
+    subprocess.run(["make", "-s", "-C", str(BINARY.parent), "install-dist_docDATA", "install-nobase_dist_docDATA",
+                    f"DESTDIR={tmp_path}"], check=True, capture_output=True)
+    folder = min(tmp_path.rglob("README.md"), key=lambda path: len(path.parts)).parent
+    links = [(path, link) for path in folder.rglob("*.md") for link in re.findall(r"\]\(([^)]+)\)", path.read_text())
+             if not re.match(r"https?:|#", link)]
+    assert {path.relative_to(folder).parts[0] for path, _ in links} >= {"README.md", "conf", "contrib"}
+    assert not [f"{path}: {link}" for path, link in links if not (path.parent / link.split("#")[0]).is_file()]
+    assert {path.name for path in (folder / "conf").glob("*.conf")} == set(SAMPLES)
+
+
 # ---- the pages ----
 
 @pytest.mark.parametrize("name", PAGES)
@@ -191,6 +204,13 @@ def test_pages_are_clean_and_fit_a_terminal(name):
     assert (lint.returncode, lint.stdout) == (0, "")
     shown = subprocess.run(["mandoc", "-Tascii", str(page_path(name))], capture_output=True, text=True, check=True)
     assert not [line for line in re.sub(".\b", "", shown.stdout).splitlines() if len(line) > 80]
+
+
+def test_the_example_of_the_readme_loads(tmp_path):
+    example = (SOURCE / "README.md").read_text().split("\n## Configure\n\n")[1].split("\n\n")[0]
+    (tmp_path / "x.conf").write_text(example)
+    result = run("-t", "-c", tmp_path / "x.conf")
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_the_example_of_the_page_loads(tmp_path):

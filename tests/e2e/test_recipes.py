@@ -135,3 +135,6 @@ def test_the_manual_and_the_readme_have_the_recipes_lines():
             assert line in text, f"{path} lacks {line}"
         for word in re.findall(r"S=local:[^,]*|T=\S+?(?=')", recipe("sendmail/sendmail.md", "sendmail.mc: milter")):
             assert word in text, f"{path} lacks {word}"
+    readme = (source / "README.md").read_text()
+    assert recipe("postfix/postfix.md", "main.cf: unix socket").splitlines()[0] + "\n" in readme
+    assert re.search(r"milter { socket = .unix:/var/spool.*", (CONTRIB / "postfix/postfix.md").read_text()).group() in readme

@@ -186,6 +186,6 @@ static const char everything[] =
     "policy { socket = unix:/run/x/policy mode = 666 backlog = 7 send_buffer = 1024 sessions = NONE }\n"
     "policy { socket = \"inet6:7358@::1\" }\n"
     "http { listen = \"[::1]:7359\" ttl = 12 backlog = 3 }\n"
-    "control { socket = unix:/run/x/control mode = 0606 }\n";
+    "control { socket = unix:/run/x/control mode = 0640 }\n";
 
 #endif

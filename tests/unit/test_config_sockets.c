@@ -342,6 +342,9 @@ START_TEST(what_has_no_effect_or_too_little_is_warned_about)
     assert_loads("http { listen = \"127.1.2.3:7359\" }", 0);
     assert_warns("control {\nmode = 0660 }", 1, "without group");
     assert_warns("control {\ngroup = root }", 2, "group has no effect with mode = \"0600\"; write mode = \"0660\"");
+    assert_warns("control {\nmode = 0666 }", 2, "with \"0666\" every user of this host can ban, lift bans and reload");
+    assert_warns("control {\ngroup = root\nmode = 0662 }", 3, "with \"0662\" every user");
+    assert_loads("control { group = root mode = 0664 }", 0); /* to connect takes the right to write */
     assert_loads("policy { socket = unix:/run/x group = root }", 0);
     assert_loads("policy { socket = unix:/run/x mode = 0666 }", 0);
 }
@@ -464,8 +467,8 @@ START_TEST(a_socket_that_comes_goes_or_changes_needs_a_restart)
     assert_restart("http { }", "http { listen = \"127.0.0.1:7359\" }", 0, NULL);
     assert_restart("", "\ncontrol { }", 2, "control socket \"/run/tidegate/control.sock\" is new");
     assert_restart("control { }", "", 0, "control socket \"/run/tidegate/control.sock\" goes");
-    assert_restart("control { mode = 0666 }", "control {\nmode = 0606 }", 2,
-                   "control mode changes from \"0666\" to \"0606\"");
+    assert_restart("control { mode = 0640 }", "control {\nmode = 0604 }", 2,
+                   "control mode changes from \"0640\" to \"0604\"");
     assert_restart("control { }", "control { socket = \"unix:/run/x\" }", 1, "control socket changes from");
     assert_restart("", "\nmilter { backlog = 5 }", 2, "milter backlog changes from \"0\" to \"5\"");
     assert_restart("", "\nbacklog = 5", 2, "milter backlog changes from \"0\" to \"5\"");

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -329,6 +330,37 @@ START_TEST(group_and_mode_of_a_socket)
 }
 END_TEST
 
+/* A process without root's rights and with no group but this one. */
+static void become_nobody(void)
+{
+    if (geteuid() != 0)
+        return;
+    ck_assert_int_eq(chmod(directory, 0777), 0);
+    ck_assert_int_eq(setgroups(0, NULL), 0);
+    ck_assert_int_eq(setgid(65534), 0);
+    ck_assert_int_eq(setuid(65534), 0);
+}
+
+START_TEST(a_group_that_a_socket_cannot_be_given_is_named_with_a_remedy)
+{
+    const struct group *adm = getgrnam("adm");
+    ck_assert_ptr_nonnull(adm);
+    gid_t group = adm->gr_gid, unknown = 12345;
+    become_nobody();
+    in_directory("others.sock");
+    close(make_socket(SOCK_STREAM, 5));
+    ck_assert(!process_own_socket(path, &group, 0660, error));
+    assert_error_names("the group \"adm\"");
+    assert_error_names("SupplementaryGroups=adm ");
+    ck_assert(!process_own_socket(path, &unknown, 0660, error));
+    assert_error_names("the group \"12345\"");
+    static char longest[400];
+    memset(longest, 'x', sizeof longest - 1);
+    ck_assert(!process_own_socket(longest, &group, 0660, error)); /* another error */
+    ck_assert_ptr_null(strstr(error, "group"));
+}
+END_TEST
+
 START_TEST(descriptors)
 {
     struct rlimit limit;
@@ -367,6 +399,7 @@ static Suite *test_suite(void)
     tcase_add_test(tests, a_socket_of_another_type_is_left_alone);
     tcase_add_test(tests, a_path_too_long_for_a_socket);
     tcase_add_test(tests, group_and_mode_of_a_socket);
+    tcase_add_test(tests, a_group_that_a_socket_cannot_be_given_is_named_with_a_remedy);
     tcase_add_test(tests, descriptors);
     return suite;
 }
