@@ -236,6 +236,7 @@ struct lifting {
     struct engine *engine;
     const struct rules *rules;
     const struct unban *unban;
+    struct unbanned *done;
     uint32_t key[4]; /* of the target's name */
     uint64_t tick;
 };
@@ -258,7 +259,7 @@ static bool recent(const struct unban *unban, int64_t since_ns)
     return unban->since_ns == 0 || since_ns <= unban->since_ns;
 }
 
-static bool lift_operator(struct lifting *lifting, uint32_t index)
+static void lift_operator(struct lifting *lifting, uint32_t index)
 {
     const struct operator_ban *ban = operator_bans_at(lifting->engine->operator_bans, index);
     const struct unban *unban = lifting->unban;
@@ -266,16 +267,16 @@ static bool lift_operator(struct lifting *lifting, uint32_t index)
 
     if (!ban || ban->until <= now || !recent(unban, now - ban->since) ||
         (unban->limit && strcmp(unban->limit, limit_name(LIMIT_BAN)) != 0))
-        return false;
+        return;
     if (unban->target) {
         const struct ban_target *target = unban->target, *banned = &ban->target;
         const bool of_name = target->clients.addr.family == ADDR_NONE;
         if (of_name != (banned->clients.addr.family == ADDR_NONE) ||
             !(of_name ? domain_holds(target->name, banned->name) : holds(&target->clients, &banned->clients)))
-            return false;
+            return;
     }
     operator_bans_remove(lifting->engine->operator_bans, index);
-    return true;
+    lifting->done->lifted++;
 }
 
 /* Whether the record is the target's. */
@@ -302,21 +303,29 @@ static bool fits(const struct lifting *lifting, const struct record *record, con
            (holds(&target->clients, &client) || holds(&client, &target->clients));
 }
 
-/* Returns how many bans are lifted: one at most. */
-static size_t lift_record(struct lifting *lifting, uint32_t index)
+/* Whether that window of the record still counts anything. */
+static bool counts_in(const struct record *record, unsigned slot, uint64_t tick)
+{
+    struct window window = record->windows[slot];
+
+    window_advance(&window, tick - table_age(record, tick), tick);
+    return window_count(&window) > 0;
+}
+
+/* One ban at most is lifted. */
+static void lift_record(struct lifting *lifting, uint32_t index)
 {
     struct engine *engine = lifting->engine;
     struct record *record = table_record(engine->table, index);
     const struct unban *unban = lifting->unban;
     const bool forget = unban->target && unban->since_ns == 0;
-    size_t lifted = 0;
 
     /* Most records are passed over by a look at two of their fields. */
     if (!forget && !table_banned(record, lifting->tick))
-        return 0;
+        return;
     const struct owners owners = find_owners(lifting->rules, record);
     if (owners.count == 0 || !fits(lifting, record, &owners))
-        return 0;
+        return;
     for (size_t i = 0; i < owners.count; i++) {
         const limit_block_id block = owners.blocks[i].block;
         struct terms terms;
@@ -327,23 +336,23 @@ static size_t lift_record(struct lifting *lifting, uint32_t index)
                            recent(unban, since_of(engine, record, lifting->tick));
         if (lifts) {
             table_unban(engine->table, index);
-            lifted++;
+            lifting->done->lifted++;
         }
         if (!lifts && !forget)
             continue;
+        if (terms.slot < RECORD_WINDOWS && !lifts)
+            lifting->done->forgotten += counts_in(record, terms.slot, lifting->tick);
         if (terms.slot < RECORD_WINDOWS)
             record->windows[terms.slot] = (struct window){.shape = 0};
         if (terms.count == COUNT_NETWORKS)
             record->reputation_step = engine->networks_epoch;
     }
-    return lifted;
 }
 
-size_t engine_unban(struct engine *engine, const struct unban *unban, int64_t now, uint64_t *next)
+void engine_unban(struct engine *engine, const struct unban *unban, int64_t now, uint64_t *next, struct unbanned *done)
 {
-    struct lifting lifting = {.engine = engine, .rules = tally_rules(engine->current), .unban = unban};
+    struct lifting lifting = {.engine = engine, .rules = tally_rules(engine->current), .unban = unban, .done = done};
     uint64_t at = walk_to(engine, *next);
-    size_t lifted = 0;
 
     engine_advance(engine, now);
     lifting.tick = engine_tick(engine);
@@ -353,11 +362,10 @@ size_t engine_unban(struct engine *engine, const struct unban *unban, int64_t no
         engine->networks_epoch = 1;
     for (uint32_t left = ENGINE_BATCH; at != UINT64_MAX && left > 0; left--) {
         if (at < OPERATOR_BANS_MAX)
-            lifted += lift_operator(&lifting, (uint32_t)at);
+            lift_operator(&lifting, (uint32_t)at);
         else if (table_at(engine->table, (uint32_t)(at - OPERATOR_BANS_MAX)))
-            lifted += lift_record(&lifting, (uint32_t)(at - OPERATOR_BANS_MAX));
+            lift_record(&lifting, (uint32_t)(at - OPERATOR_BANS_MAX));
         at = walk_to(engine, at + 1);
     }
     *next = at != UINT64_MAX ? at : 0;
-    return lifted;
 }

@@ -109,7 +109,7 @@ def test_reload(site, directory):
     first = enter(daemon.mta.port)
     daemon.write(daemon.path.read_text().partition("\n")[2].replace("service_sessions = 2", "service_sessions = 1"))
     answer = daemon.control.ask("/reload", "POST", "")
-    assert answer.status == 200 and answer.json() == {"reloaded": True, "messages": []}
+    assert answer.status == 200 and answer.json() == {"reloaded": True, "messages": [], "left_out": 0}
     refused(daemon.mta.port)
     first.quit()
     daemon.write(daemon.path.read_text().partition("\n")[2].replace("service_sessions = 1", "service_sessions = x"))

@@ -207,12 +207,11 @@ static size_t lift_operators(struct model *model, const struct model_operator_ba
     return lifted;
 }
 
-static size_t lift_of_limit(struct model *model, const struct model_operator_ban *target,
-                            const struct plain_limit *limit, int64_t since)
+static void lift_of_limit(struct model *model, const struct model_operator_ban *target, const struct plain_limit *limit,
+                          const struct model_terms *terms, int64_t since, struct unbanned *done)
 {
     const int scope = model->scope_names[limit->scope];
     const enum limit_per per = plain_kind(limit->kind)->per;
-    size_t lifted = 0;
 
     for (uint32_t i = 0; i < model->ban_count; i++) {
         struct model_ban *ban = &model->bans[i];
@@ -221,7 +220,7 @@ static size_t lift_of_limit(struct model *model, const struct model_operator_ban
             !is_target(model, target, per, &ban->key))
             continue;
         ban->until = 0;
-        lifted++;
+        done->lifted++;
         for (uint32_t j = 0; j < model->history_count; j++)
             if (model->histories[j].scope == scope && model->histories[j].kind == limit->kind &&
                 model_same_key(&model->histories[j].key, &ban->key))
@@ -229,24 +228,23 @@ static size_t lift_of_limit(struct model *model, const struct model_operator_ban
     }
     for (uint32_t j = 0; target && since == 0 && j < model->history_count; j++)
         if (model->histories[j].scope == scope && model->histories[j].kind == limit->kind &&
-            is_target(model, target, per, &model->histories[j].key))
+            is_target(model, target, per, &model->histories[j].key)) {
+            done->forgotten += model_counts_any(model, &model->histories[j], terms);
             model_forget(&model->histories[j]);
-    return lifted;
+        }
 }
 
-size_t model_unban(struct model *model, const struct model_operator_ban *target, const char *limit, int64_t since,
-                   int64_t now)
+void model_unban(struct model *model, const struct model_operator_ban *target, const char *limit, int64_t since,
+                 int64_t now, struct unbanned *done)
 {
     struct model_terms terms;
-    size_t lifted = 0;
 
     advance(model, now);
     if (!limit || strcmp(limit, "ban") == 0)
-        lifted = lift_operators(model, target, since);
+        done->lifted += lift_operators(model, target, since);
     for (int i = 0; i < model->rules.limit_count; i++) {
         const struct plain_limit *of = &model->rules.limits[i];
         if ((!limit || strcmp(limit, plain_kind(of->kind)->name) == 0) && terms_of(model, of, &terms))
-            lifted += lift_of_limit(model, target, of, since);
+            lift_of_limit(model, target, of, &terms, since, done);
     }
-    return lifted;
 }

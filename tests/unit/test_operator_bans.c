@@ -58,11 +58,11 @@ static size_t lift(const struct ban_target *target, const char *limit, int64_t s
 {
     const struct unban unban = {target, limit, since};
     uint64_t next = 0;
-    size_t lifted = 0;
+    struct unbanned done = {0};
     do
-        lifted += engine_unban(engine, &unban, now, &next);
+        engine_unban(engine, &unban, now, &next, &done);
     while (next != 0);
-    return lifted;
+    return done.lifted;
 }
 
 static size_t lift_block(const char *text)
