@@ -13,7 +13,6 @@
 #include "engine/explain.h"
 
 /* More is left out, and told to be. */
-#define EXPLANATIONS_MAX 500
 #define EVALUATIONS_MAX 1000
 
 #define TEXT_SIZE 1000
@@ -255,17 +254,17 @@ static json_t *client_json(const struct question *question)
 }
 
 static json_t *explain_json(const struct control *control, const struct question *question, const char *listen,
-                            const struct explanation *told, size_t count)
+                            const struct explain_walk *walk)
 {
     json_t *page = json_object(), *list = json_array();
     const struct explanation *refused_by = NULL;
-    size_t shown = count < EXPLANATIONS_MAX ? count : EXPLANATIONS_MAX;
     bool ok = true;
 
-    for (size_t i = 0; i < shown; i++) {
-        if (!refused_by && explanation_refuses(&told[i]) && (told[i].at_connect || question->name))
-            refused_by = &told[i];
-        ok = add(list, explanation_json(control, &told[i])) && ok;
+    for (uint32_t i = 0; i < walk->told; i++) {
+        const struct explanation *one = explain_told(walk, i);
+        if (!refused_by && one->keeps_out)
+            refused_by = one;
+        ok = add(list, explanation_json(control, one)) && ok;
     }
     ok = put(page, "client", client_json(question)) && ok;
     ok = put(page, "name", control_text(question->name)) && ok;
@@ -275,8 +274,20 @@ static json_t *explain_json(const struct control *control, const struct question
     ok = put(page, "admitted", json_boolean(!refused_by)) && ok;
     ok = put(page, "refused_by", refused_by ? json_string(refused_by->name) : json_null()) && ok;
     ok = put(page, "limits", list) && ok;
-    ok = put(page, "left_out", json_integer((json_int_t)(count - shown))) && ok;
+    ok = put(page, "left_out", json_integer(walk->left_out)) && ok;
     return whole(page, ok);
+}
+
+/* Asks a few places at a time. */
+static void walk_places(struct control *control, struct explain_walk *walk)
+{
+    bool done;
+
+    do {
+        pthread_mutex_lock(control->lock);
+        done = engine_explain(control->engine, walk, control->now());
+        pthread_mutex_unlock(control->lock);
+    } while (!done);
 }
 
 json_t *control_explain(struct control *control, const struct evkeyvalq *parameters, int *status)
@@ -297,17 +308,20 @@ json_t *control_explain(struct control *control, const struct evkeyvalq *paramet
     if (!read_client(&question, client, &answer, status) || !read_name(&question, name, &answer, status) ||
         !read_place(&question, listen, daemon_name, NULL, &answer, status))
         return answer;
-    struct explanation *told = malloc(EXPLANATIONS_MAX * sizeof *told);
-    if (!told)
-        return NULL;
     pthread_mutex_lock(control->lock);
-    size_t count = engine_explain(control->engine, &question.subject, control->now(), told, EXPLANATIONS_MAX);
     bool known = !question.placed || engine_place_known(control->engine, &question.subject);
     pthread_mutex_unlock(control->lock);
+    if (!known)
+        return place_error(control, listen, daemon_name, status);
+    struct explain_walk *walk = calloc(1, sizeof *walk);
+    if (!walk)
+        return NULL;
+    walk->subject = question.subject;
+    walk->room = EXPLAIN_ROOM;
+    walk_places(control, walk);
     *status = 200;
-    answer = known ? explain_json(control, &question, listen, told, count)
-                   : place_error(control, listen, daemon_name, status);
-    free(told);
+    answer = explain_json(control, &question, listen, walk);
+    free(walk);
     return answer;
 }
 

@@ -7,6 +7,7 @@
 #include "explain.h"
 
 #include "asking.h"
+#include "hash.h"
 
 #include <string.h>
 
@@ -19,12 +20,10 @@ struct scored {
 
 struct explaining {
     struct asking asking;
+    struct explain_walk *walk;
     const struct chain *chain; /* of the place that is looked at */
     bool named;                /* something that is said later is asked about: what is judged then counts, too */
     bool spared, names_spared; /* by the exempt list, at connect or from MAIL on */
-    struct explanation *out;
-    size_t room, told; /* there are so many in `out`, */
-    size_t all;        /* and so many in all */
     struct scored scored[LIMITS_MAX + 1];
     unsigned scored_count, list_scored;
 };
@@ -48,36 +47,72 @@ static unsigned rank(const struct explanation *one)
     }
 }
 
-/* The same counter, seen from another place where the same holds. */
-static bool is_told(const struct explaining *explaining, const struct explanation *one)
+/* False for the same counter, seen from another place where the same holds. */
+static bool is_new(const struct explaining *explaining, const struct explanation *one)
 {
-    for (size_t i = 0; i < explaining->told; i++) {
-        const struct explanation *other = &explaining->out[i];
-        if (other->limit == one->limit && other->scope_number == one->scope_number && other->per == one->per &&
-            other->line == one->line && other->max == one->max && other->mode == one->mode &&
-            other->window_ns == one->window_ns && other->exempt == one->exempt && other->next == one->next)
-            return true;
+    struct explain_walk *walk = explaining->walk;
+    const uint64_t facts[] = {one->limit,       one->scope_number,        one->per,    one->line,   one->max,
+                              one->mode,        (uint64_t)one->window_ns, one->exempt, one->banned, one->next,
+                              one->client.bits, strlen(one->key)}; /* of entries that hold the same client or name */
+    const uint64_t hash = hash_bytes(explaining->asking.judging.engine->seed, facts, sizeof facts) | 1;
+    uint32_t at = (hash >> 1) % EXPLAIN_SEEN;
+
+    while (walk->seen[at] != 0 && walk->seen[at] != hash)
+        at = (at + 1) % EXPLAIN_SEEN;
+    if (walk->seen[at] == hash)
+        return false;
+    if (walk->seen_count < EXPLAIN_SEEN / 4 * 3) {
+        walk->seen[at] = hash;
+        walk->seen_count++;
     }
-    return false;
+    return true;
+}
+
+/* Which of those told is to go first: the last of those that keep nobody out. */
+static uint32_t least(const struct explain_walk *walk)
+{
+    uint32_t place = walk->told;
+
+    while (place > 0 && walk->order[place - 1].keeps_out)
+        place--;
+    return place > 0 ? place - 1 : walk->told - 1;
+}
+
+/* A place in the list of those told, for one of that rank; EXPLAIN_ROOM: none. */
+static uint16_t make_room(struct explain_walk *walk, unsigned rank, bool keeps_out)
+{
+    if (walk->told < walk->room)
+        return (uint16_t)walk->told;
+    walk->left_out++;
+    const uint32_t place = least(walk);
+    const uint16_t at = walk->order[place].at;
+    if (walk->order[place].keeps_out == keeps_out ? walk->order[place].rank <= rank : !keeps_out)
+        return EXPLAIN_ROOM;
+    walk->told--;
+    memmove(&walk->order[place], &walk->order[place + 1], (walk->told - place) * sizeof walk->order[0]);
+    return at;
 }
 
 static void tell(struct explaining *explaining, struct explanation *one)
 {
-    size_t place = explaining->told;
+    struct explain_walk *walk = explaining->walk;
 
-    if (is_told(explaining, one))
+    if (!is_new(explaining, one))
         return;
-    explaining->all++;
-    while (place > 0 && rank(&explaining->out[place - 1]) > rank(one))
+    one->keeps_out = explanation_refuses(one) && (one->at_connect || explaining->named);
+    const uint16_t at = make_room(walk, rank(one), one->keeps_out);
+    if (at == EXPLAIN_ROOM)
+        return;
+    uint32_t place = walk->told;
+    while (place > 0 && walk->order[place - 1].rank > rank(one))
         place--;
-    if (place == explaining->room)
-        return;
-    if (explaining->told == explaining->room)
-        explaining->told--;
-    memmove(&explaining->out[place + 1], &explaining->out[place], (explaining->told - place) * sizeof *one);
+    memmove(&walk->order[place + 1], &walk->order[place], (walk->told - place) * sizeof walk->order[0]);
+    walk->order[place].rank = (uint8_t)rank(one);
+    walk->order[place].keeps_out = one->keeps_out;
+    walk->order[place].at = at;
     rules_scope_name(explaining->asking.judging.rules, one->scope_number, one->scope);
-    explaining->out[place] = *one;
-    explaining->told++;
+    walk->list[at] = *one;
+    walk->told++;
 }
 
 /* Points that the subject would get, from here on for so long: as it connects, of what is counted later, while it is
@@ -296,47 +331,48 @@ static void explain_score(struct explaining *explaining)
     tell(explaining, &one);
 }
 
-/* The ban of an administrator that keeps out the client, or the sender, at that time; NULL: none does. */
-static const struct operator_ban *ban_at(const struct explaining *explaining, enum limit_per per, int64_t time)
+static void tell_ban(struct explaining *explaining, enum limit_per per, const struct operator_ban *ban, int64_t over)
 {
-    const struct judging *judging = &explaining->asking.judging;
-    const struct operator_ban *ban;
-
-    if (per == PER_CLIENT)
-        engine_list_client(judging->engine, &judging->client, time, &ban);
-    else
-        engine_list_names(judging->engine, judging->event->sender, judging->event->user, time, &ban);
-    return ban;
-}
-
-/* What stands in place of the lists while there is one. False when there is none. */
-static bool explain_ban(struct explaining *explaining, enum limit_per per)
-{
-    const struct operator_ban *ban = ban_at(explaining, per, explaining->asking.now);
-
-    if (!ban)
-        return false;
     struct explanation one = {.limit = LIMIT_BAN,
                               .scope_number = RULES_SERVICE,
                               .mode = whole_mode(explaining),
                               .count_of = COUNT_KINDS,
                               .per = per,
+                              .client = ban->target.clients,
                               .banned = true,
                               .ban_left_ns = ban->until - explaining->asking.now,
                               .at_connect = per == PER_CLIENT,
-                              .next = NEXT_AT};
+                              .next = NEXT_AT,
+                              .next_ns = over - explaining->asking.now};
     char text[PREFIX_TEXT_SIZE];
 
-    one.next_ns = one.ban_left_ns;
-    /* A wider ban may come after it. */
-    for (const struct operator_ban *next = ban; next; next = ban_at(explaining, per, next->until))
-        one.next_ns = next->until - explaining->asking.now;
     strcpy(one.name, limit_name(LIMIT_BAN));
-    if (per == PER_CLIENT)
-        one.client = ban->target.clients;
     strcpy(one.key, per == PER_CLIENT ? prefix_format(&ban->target.clients, text) : ban->target.name);
     tell(explaining, &one);
-    return true;
+}
+
+/* How much is named: bits of the prefix, or bytes of the name. */
+static size_t detail(const struct operator_ban *ban)
+{
+    return ban->target.clients.addr.family != ADDR_NONE ? ban->target.clients.bits : strlen(ban->target.name);
+}
+
+/* The bans of administrators that hold the subject, from the narrowest on, which stand in place of the lists: those
+ * around it too, but what names less than the entry of the exempt list. False when there is none. */
+static bool explain_bans(struct explaining *explaining, enum limit_per per, const struct operator_ban *narrowest,
+                         size_t spared)
+{
+    const struct operator_bans *bans = explaining->asking.judging.engine->operator_bans;
+    const int64_t now = explaining->asking.now;
+    int64_t over = 0;
+
+    for (const struct operator_ban *ban = narrowest; ban && detail(ban) >= spared;
+         ban = operator_bans_around(bans, ban, now))
+        over = ban->until > over ? ban->until : over;
+    for (const struct operator_ban *ban = narrowest; ban && detail(ban) >= spared;
+         ban = operator_bans_around(bans, ban, now))
+        tell_ban(explaining, per, ban, over);
+    return narrowest != NULL;
 }
 
 /* What one of the lists answers. */
@@ -368,9 +404,11 @@ static void explain_client_lists(struct explaining *explaining)
     const struct judging *judging = &explaining->asking.judging;
     const struct listed listed = rules_listed_client(judging->rules, &judging->client);
     const struct prefix entry = {addr_cut(&judging->client, listed.bits), (uint8_t)listed.bits};
+    const struct operator_ban *ban;
     char text[PREFIX_TEXT_SIZE];
 
-    if (explain_ban(explaining, PER_CLIENT))
+    engine_list_client(judging->engine, &judging->client, explaining->asking.now, &ban);
+    if (explain_bans(explaining, PER_CLIENT, ban, listed.answer == LISTED_EXEMPT ? listed.bits : 0))
         return;
     if (listed.answer != LISTED_NOWHERE)
         explain_listed(explaining, &listed, prefix_format(&entry, text), PER_CLIENT);
@@ -382,8 +420,12 @@ static void explain_name_lists(struct explaining *explaining)
     const struct judging *judging = &explaining->asking.judging;
     const char *sender = judging->event->sender, *user = explaining->asking.subject->user;
     const struct listed listed = rules_listed_names(judging->rules, sender, user);
+    const struct operator_ban *ban;
+    const char *spared;
 
-    if (explain_ban(explaining, PER_SENDER_DOMAIN))
+    engine_list_names(judging->engine, sender, user, explaining->asking.now, &ban);
+    rules_list_names(judging->rules, sender, user, &spared);
+    if (explain_bans(explaining, PER_SENDER_DOMAIN, ban, spared ? strlen(spared) : 0))
         return;
     if (listed.answer != LISTED_NOWHERE)
         explain_listed(explaining, &listed, listed.name ? listed.name : "",
@@ -420,25 +462,24 @@ static void explain_place(struct explaining *explaining, const struct session_fa
     explain_score(explaining);
 }
 
-size_t engine_explain(const struct engine *engine, const struct explain_subject *subject, int64_t now,
-                      struct explanation *out, size_t room)
+bool engine_explain(const struct engine *engine, struct explain_walk *walk, int64_t now)
 {
-    struct explaining explaining = {.out = out, .room = room};
+    struct explaining explaining = {.walk = walk};
+    const struct explain_subject *subject = &walk->subject;
     const struct rules *rules = tally_rules(engine->current);
+    const uint32_t places = subject->anywhere ? rules_place_count(rules) : 1;
 
     asking_begin(&explaining.asking, engine, subject, now);
     explaining.named = subject->user != NULL;
     for (unsigned per = 0; per < PER_KINDS; per++)
         explaining.named = explaining.named || (per != PER_CLIENT_DOMAIN && subject->name[per] != NULL);
-    explain_lists(&explaining);
-    struct session_facts facts = asking_facts(subject);
-    if (!subject->anywhere) {
+    explain_lists(&explaining); /* told once, but what they say matters at each place */
+    for (uint32_t left = ENGINE_BATCH / (LIMITS_MAX + CHAIN_MAX); left > 0 && walk->next_place < places; left--) {
+        struct session_facts facts = asking_facts(subject);
+        if (subject->anywhere)
+            rules_place(rules, walk->next_place, &facts);
         explain_place(&explaining, &facts);
-        return explaining.all;
+        walk->next_place++;
     }
-    for (uint32_t i = 0; i < rules_place_count(rules) && i < EXPLAIN_PLACES; i++) {
-        rules_place(rules, i, &facts);
-        explain_place(&explaining, &facts);
-    }
-    return explaining.all;
+    return walk->next_place >= places;
 }

@@ -57,6 +57,8 @@ struct explanation {
     int64_t ban_left_ns;
     bool at_connect; /* it would refuse a connection, not only a later command; of what is counted later, its ban alone
                         does, for ban_left_ns */
+    bool keeps_out;  /* it refuses what is asked about: a connection or, where more than the client and its host name
+                        is asked about, what it would say */
     enum explain_next next;
     int64_t next_ns; /* 0 or more */
 };
@@ -67,21 +69,50 @@ static inline bool explanation_refuses(const struct explanation *one)
     return one->mode == MODE_BLOCK && !one->exempt && one->next != NEXT_NOW && one->next != NEXT_SESSION;
 }
 
+/* A question under way, for its asker to keep: all 0, but for the subject and `room`. Too large for a stack. */
+#define EXPLAIN_ROOM 500
+#define EXPLAIN_SEEN 32768 /* a power of two */
+struct explain_walk {
+    struct explain_subject subject; /* what it points to stays until the end */
+    uint32_t room;                  /* at most so many are told, 1 to EXPLAIN_ROOM */
+    uint32_t told;                  /* so many are: explain_told() */
+    uint32_t left_out;              /* there was no room for so many */
+    /* From here on the engine's own. */
+    uint32_t next_place;
+    struct {
+        uint8_t rank;
+        bool keeps_out;
+        uint16_t at; /* in `list` */
+    } order[EXPLAIN_ROOM];
+    struct explanation list[EXPLAIN_ROOM];
+    uint32_t seen_count;
+    uint64_t seen[EXPLAIN_SEEN]; /* hashes of what was told or left out; 0: none */
+};
+
+/* The explanations in the order in which they are judged (of several places: lists, limits by number, caps, the score),
+ * 0 to `told`. */
+static inline const struct explanation *explain_told(const struct explain_walk *walk, uint32_t number)
+{
+    return &walk->list[walk->order[number].at];
+}
+
 /*
- * Everything that concerns the subject, in the order in which it is judged (of several places: lists, limits by number,
- * caps, the score), at most `room`, and returns how many there are (more than `room`: the rest was left out, and what
- * is reached from several places may count more than once). Nothing changes. Looks at every place of the configuration
- * where the subject is `anywhere`, but no more than EXPLAIN_PLACES of them; a counter that is reached from several is
- * told once.
+ * Tells what concerns the subject at the next places where it may come in, about ENGINE_BATCH limits in all, and
+ * returns true when that was the last: call it again until then. The engine's lock may be let go between, but no reload
+ * finish. Nothing changes.
  *
+ * Every place of the configuration is looked at where the subject is `anywhere`; a counter that is reached from several
+ * is told once, and counted once in `left_out` (unless there are more than three quarters of EXPLAIN_SEEN, or what it
+ * says changes meanwhile). What keeps the subject out takes the room of what does not, so that the first that does is
+ * always told; else what is judged last is left out.
+ *
+ * Of several bans of administrators that hold it each is told, the narrowest first; their next_ns is when all are over.
  * What a name says of itself (a sender, a HELO) is judged with its own command. Without a client the number of its
  * networks is told as for one that comes from a new network. Whether a session has points before is not known: the
  * score is that of what is told here. After a reload has changed a limit's window, `next` may come a little later than
  * the first time at which there is room.
  */
-#define EXPLAIN_PLACES 256
-size_t engine_explain(const struct engine *engine, const struct explain_subject *subject, int64_t now,
-                      struct explanation *out, size_t room);
+bool engine_explain(const struct engine *engine, struct explain_walk *walk, int64_t now);
 
 /* False when the configuration names where sessions come in, but not where the subject does, to which therefore applies
  * what is said of the whole service alone. */

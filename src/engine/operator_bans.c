@@ -209,16 +209,18 @@ static const struct operator_ban *in_force(const struct operator_ban *ban, int64
     return ban && ban->until > now ? ban : NULL;
 }
 
-const struct operator_ban *operator_bans_client(const struct operator_bans *bans, const struct addr *client,
-                                                int64_t now)
+/* Of the prefixes shorter than `below` the longest that holds the address. */
+static const struct operator_ban *find_client(const struct operator_bans *bans, const struct addr *client,
+                                              unsigned below, int64_t now)
 {
     const struct operator_ban *found = NULL;
     const unsigned ipv6 = client->family == ADDR_IPV6;
 
     if (bans->count == 0 || client->family == ADDR_NONE)
         return NULL;
-    for (unsigned word = WIDTH_MAX / 64 + 1; word-- > 0 && !found;) {
-        for (uint64_t left = bans->used[ipv6][word]; left != 0 && !found;) {
+    for (unsigned word = below / 64 + 1; word-- > 0 && !found;) {
+        const uint64_t shorter = 64 * word + 64 <= below ? UINT64_MAX : (UINT64_C(1) << (below - 64 * word)) - 1;
+        for (uint64_t left = bans->used[ipv6][word] & shorter; left != 0 && !found;) {
             const unsigned bit = 63 - (unsigned)__builtin_clzll(left), bits = 64 * word + bit;
             struct ban_target target;
             target.clients = (struct prefix){addr_cut(client, bits), (uint8_t)bits};
@@ -227,6 +229,12 @@ const struct operator_ban *operator_bans_client(const struct operator_bans *bans
         }
     }
     return found;
+}
+
+const struct operator_ban *operator_bans_client(const struct operator_bans *bans, const struct addr *client,
+                                                int64_t now)
+{
+    return find_client(bans, client, WIDTH_MAX + 1, now);
 }
 
 const struct operator_ban *operator_bans_name(const struct operator_bans *bans, const char *name, int64_t now)
@@ -244,4 +252,13 @@ const struct operator_ban *operator_bans_name(const struct operator_bans *bans, 
         domain = domain ? domain + 1 : NULL;
     }
     return found;
+}
+
+const struct operator_ban *operator_bans_around(const struct operator_bans *bans, const struct operator_ban *ban,
+                                                int64_t now)
+{
+    if (!is_name(&ban->target))
+        return find_client(bans, &ban->target.clients.addr, ban->target.clients.bits, now);
+    const char *dot = strchr(ban->target.name, '.');
+    return dot ? operator_bans_name(bans, dot + 1, now) : NULL;
 }

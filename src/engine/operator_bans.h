@@ -38,6 +38,11 @@ const struct operator_ban *operator_bans_client(const struct operator_bans *bans
                                                 int64_t now);
 const struct operator_ban *operator_bans_name(const struct operator_bans *bans, const char *name, int64_t now);
 
+/* Of the bans around that one in force the narrowest: of a shorter prefix, or of a domain that it is in. NULL when
+ * there is none. */
+const struct operator_ban *operator_bans_around(const struct operator_bans *bans, const struct operator_ban *ban,
+                                                int64_t now);
+
 /* Drops bans that are over, at most so many. */
 void operator_bans_expire(struct operator_bans *bans, int64_t now, uint32_t most);
 

@@ -82,7 +82,15 @@ static struct explain_subject subject_of(const char *client)
 
 static void explain(const struct explain_subject *subject)
 {
-    count = engine_explain(engine, subject, 0, told, 20);
+    static struct explain_walk walk;
+
+    memset(&walk, 0, sizeof walk);
+    walk.subject = *subject;
+    walk.room = 20;
+    ck_assert(engine_explain(engine, &walk, 0));
+    ck_assert_uint_eq(walk.left_out, 0);
+    for (count = 0; count < walk.told; count++)
+        told[count] = *explain_told(&walk, (uint32_t)count);
 }
 
 static void assert_line(const char *name, const char *part)

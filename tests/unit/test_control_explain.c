@@ -180,6 +180,88 @@ START_TEST(lists_and_bans_of_administrators)
 }
 END_TEST
 
+static void ban(const char *block, const char *name, int64_t length)
+{
+    struct ban_target target = {.clients = {.bits = 0}};
+    if (block)
+        target.clients = prefix_of(block);
+    else
+        strcpy(target.name, name);
+    ck_assert_int_eq(engine_ban(engine, &target, length, now), BAN_BEGUN);
+}
+
+/* Does what the first of the list says. */
+static void lift_first(const char *expected)
+{
+    char query[200];
+
+    assert_text(answer, "refused_by", "ban");
+    assert_text(answer, "limits.0.lift", expected);
+    snprintf(query, sizeof query, "target=%s", expected + strlen("tidegate unban "));
+    json_decref(get(control_unban, query, 200));
+}
+
+/* Each is told with what lifts it, and when all are lifted it is in. */
+START_TEST(bans_within_bans)
+{
+    serve();
+    ban("192.0.2.0/24", NULL, 2 * HOUR);
+    ban("192.0.2.0/25", NULL, HOUR);
+    ask("client=192.0.2.7");
+    assert_size(answer, "limits", 2);
+    assert_text(answer, "limits.0.key", "192.0.2.0/25");
+    assert_real(answer, "limits.0.ban_left", 3600);
+    assert_real(answer, "limits.0.next", 7200);
+    assert_text(answer, "limits.1.lift", "tidegate unban 192.0.2.0/24");
+    lift_first("tidegate unban 192.0.2.0/25");
+    ask("client=192.0.2.7");
+    lift_first("tidegate unban 192.0.2.0/24");
+    ask("client=192.0.2.7");
+    assert_true(answer, "admitted");
+    ban(NULL, "spam.example", HOUR);
+    ban(NULL, "mx.spam.example", 2 * HOUR);
+    ask("name=joe%40mx.spam.example");
+    assert_size(answer, "limits", 2);
+    lift_first("tidegate unban mx.spam.example");
+    ask("name=joe%40mx.spam.example");
+    lift_first("tidegate unban spam.example");
+    ask("name=joe%40mx.spam.example");
+    assert_true(answer, "admitted");
+}
+END_TEST
+
+/* More than the answer has room for, of which the last refuses. */
+START_TEST(who_refuses_is_told_however_much_there_is)
+{
+    static const int64_t ports = 600;
+    const struct addr any = {.family = ADDR_NONE};
+    scope_id listener = rules_add_scope(builder, SCOPE_LISTENER, RULES_SERVICE, NULL);
+    for (int64_t i = 0; i < ports; i++) {
+        scope_id listen = rules_add_scope(builder, SCOPE_LISTEN, listener, "some");
+        rules_set_listen(builder, listen, &any, (uint16_t)(1000 + i));
+        limit_in(listen, LIMIT_NUMBER_CLIENT_CONNECTIONS, 10 + i);
+        if (i == ports - 1)
+            rules_set(builder, listen, SETTING_LISTENER_SESSIONS, 1);
+    }
+    serve();
+    ask("client=192.0.2.7");
+    assert_true(answer, "admitted");
+    assert_size(answer, "limits", 500);
+    assert_int(answer, "left_out", 101);
+    const struct connect_event event = {.client = prefix_of("192.0.2.7").addr, .local_port = 1000 + 599};
+    session_id id;
+    engine_connect(engine, &event, now, &id, &verdict);
+    ask("client=192.0.2.7");
+    assert_false(answer, "admitted");
+    assert_text(answer, "refused_by", "listener_sessions");
+    assert_text(answer, "limits.499.limit", "listener_sessions");
+    assert_text(answer, "limits.499.state", "full");
+    assert_int(answer, "left_out", 101);
+    ask("client=192.0.2.7&listen=:1000");
+    assert_true(answer, "admitted");
+}
+END_TEST
+
 /* A name is looked for wherever it may be counted. */
 START_TEST(names_of_all_kinds)
 {
@@ -335,6 +417,8 @@ static Suite *test_suite(void)
     tcase_add_test(tests, who_is_banned_and_what_lifts_it);
     tcase_add_test(tests, what_is_full_and_when_there_is_room);
     tcase_add_test(tests, lists_and_bans_of_administrators);
+    tcase_add_test(tests, bans_within_bans);
+    tcase_add_test(tests, who_refuses_is_told_however_much_there_is);
     tcase_add_test(tests, names_of_all_kinds);
     tcase_add_test(tests, hostile_names);
     tcase_add_test(tests, mistakes_say_what_would_be_right);

@@ -11,6 +11,7 @@
 #define CONNECTIONS LIMIT_NUMBER_CLIENT_CONNECTIONS
 #define ROOM 40
 
+static struct explain_walk walk;
 static struct explanation told[ROOM];
 static struct evaluation values[200];
 static size_t count;
@@ -30,11 +31,26 @@ static struct explain_subject sender_of(const char *address, const char *domain)
     return subject;
 }
 
+/* In so many steps. */
+static unsigned explain_in(uint32_t room, struct explain_subject subject)
+{
+    unsigned steps = 1;
+
+    memset(&walk, 0, sizeof walk);
+    walk.subject = subject;
+    walk.room = room;
+    while (!engine_explain(engine, &walk, now))
+        steps++;
+    ck_assert_uint_le(walk.told, room);
+    for (count = 0; count < walk.told && count < ROOM; count++)
+        told[count] = *explain_told(&walk, (uint32_t)count);
+    return steps;
+}
+
 static void explain(struct explain_subject subject)
 {
-    memset(told, 0xee, sizeof told);
-    count = engine_explain(engine, &subject, now, told, ROOM);
-    ck_assert_uint_le(count, ROOM);
+    explain_in(ROOM, subject);
+    ck_assert_uint_eq(walk.left_out, 0);
 }
 
 static const struct explanation *of(const char *name)
@@ -256,12 +272,142 @@ START_TEST(a_counter_is_told_once)
     subject.local_port = 26;
     ck_assert(!engine_place_known(engine, &subject));
     /* What there is no room for is only counted: the last of what is judged. */
-    memset(told, 0xee, sizeof told);
-    subject = client_of("192.0.2.7");
-    ck_assert_uint_gt(engine_explain(engine, &subject, now, told, 1), 1);
-    ck_assert_str_eq(told[0].name, "client_connections");
-    ck_assert_int_eq(told[1].name[0], (char)0xee);
-    ck_assert_uint_gt(engine_explain(engine, &subject, now, NULL, 0), 0);
+    explain_in(2, client_of("192.0.2.7"));
+    assert_told("client_connections client_connections");
+    ck_assert_uint_eq(walk.left_out, 1);
+}
+END_TEST
+
+/* Listens on so many ports from 1000 on, each with its own cap and maximum. */
+static void many_places(unsigned places, scope_id listens[])
+{
+    scope_id listener = rules_add_scope(builder, SCOPE_LISTENER, RULES_SERVICE, NULL);
+    const struct addr any = {.family = ADDR_NONE};
+
+    limit_in(RULES_SERVICE, CONNECTIONS, 1000);
+    for (unsigned i = 0; i < places; i++) {
+        listens[i] = rules_add_scope(builder, SCOPE_LISTEN, listener, "some");
+        rules_set_listen(builder, listens[i], &any, (uint16_t)(1000 + i));
+        limit_in(listens[i], CONNECTIONS, 1000);
+        rules_set(builder, listens[i], SETTING_LISTENER_SESSIONS, 5);
+    }
+}
+
+static void connect_to(uint16_t port)
+{
+    const struct connect_event event = {.client = prefix_of("192.0.2.7").addr, .local_port = port};
+    session_id id;
+    engine_connect(engine, &event, now, &id, &verdict);
+}
+
+/* The narrow one is past the first 256 places, its cap is what is judged last, and there is no room for half of it. */
+START_TEST(who_keeps_out_is_told_however_much_there_is)
+{
+    scope_id listens[300];
+    many_places(300, listens);
+    rules_set(builder, listens[298], SETTING_LISTENER_SESSIONS, 1);
+    limit_in(listens[299], CONNECTIONS, 2);
+    start();
+    explain_in(EXPLAIN_ROOM, client_of("192.0.2.7"));
+    ck_assert_uint_eq(walk.told, EXPLAIN_ROOM);
+    ck_assert_uint_eq(walk.left_out, 601 - EXPLAIN_ROOM);
+    for (uint32_t i = 0; i < walk.told; i++) {
+        ck_assert(!explain_told(&walk, i)->keeps_out);
+        ck_assert_str_eq(explain_told(&walk, i)->name, i < 301 ? "client_connections" : "listener_sessions");
+    }
+    connect_to(1298);
+    connect_to(1298);
+    assert_refused("listener_sessions", 1, 1);
+    explain_in(EXPLAIN_ROOM, client_of("192.0.2.7"));
+    ck_assert_uint_eq(walk.left_out, 601 - EXPLAIN_ROOM);
+    const struct explanation *last = explain_told(&walk, EXPLAIN_ROOM - 1);
+    ck_assert(last->keeps_out && last->scope_number == listens[298] && strcmp(last->name, "listener_sessions") == 0);
+    ck_assert(!explain_told(&walk, EXPLAIN_ROOM - 2)->keeps_out);
+    /* Of two the first is told, whichever is found first. */
+    for (int i = 0; i < 3; i++)
+        connect_to(1299);
+    assert_refused("client_connections", 2, 2);
+    explain_in(1, client_of("192.0.2.7"));
+    assert_told("client_connections");
+    ck_assert(told[0].keeps_out && told[0].scope_number == listens[299]);
+    ck_assert_uint_eq(walk.left_out, 600);
+}
+END_TEST
+
+/* So that the engine's lock can be let go between. */
+START_TEST(many_places_are_looked_at_in_steps)
+{
+    scope_id listens[100];
+    many_places(100, listens);
+    start();
+    ck_assert_uint_eq(explain_in(EXPLAIN_ROOM, client_of("192.0.2.7")), 1 + 100 / (ENGINE_BATCH / (LIMITS_MAX + 7)));
+    ck_assert_uint_eq(walk.told, 201);
+    ck_assert_uint_eq(walk.left_out, 0);
+    for (unsigned i = 0; i < 100; i++) { /* each is there once, in the order of the judging */
+        ck_assert_uint_eq(explain_told(&walk, i)->scope_number, listens[i]);
+        ck_assert_uint_eq(explain_told(&walk, 101 + i)->scope_number, listens[i]);
+    }
+}
+END_TEST
+
+static void ban(const char *block, const char *name, int64_t seconds)
+{
+    struct ban_target target = {.clients = {.bits = 0}};
+    if (block)
+        target.clients = prefix_of(block);
+    else
+        strcpy(target.name, name);
+    ck_assert_int_ne(engine_ban(engine, &target, seconds * SECOND, now), BAN_NO_ROOM);
+}
+
+#define assert_ban(number, whose, left, over)                      \
+    do {                                                           \
+        ck_assert_str_eq(told[number].name, "ban");                \
+        ck_assert_str_eq(told[number].key, whose);                 \
+        ck_assert_int_eq(told[number].ban_left_ns, (left)*SECOND); \
+        ck_assert_int_eq(told[number].next_ns, (over)*SECOND);     \
+        ck_assert(told[number].keeps_out &&told[number].banned);   \
+    } while (0)
+
+START_TEST(each_ban_that_holds_is_told)
+{
+    struct prefix spared = prefix_of("192.0.0.0/16");
+    rules_add_list_prefix(builder, LIST_EXEMPT, &spared);
+    rules_add_list_sender(builder, LIST_EXEMPT, "b.example");
+    start();
+    ban("192.0.2.0/24", NULL, 7200);
+    ban("192.0.2.0/25", NULL, 3600);
+    ban("192.0.2.128/25", NULL, 9000);
+    ban("192.0.0.0/16", NULL, 60);
+    ban("192.0.0.0/8", NULL, 9000); /* the exempt entry is narrower */
+    ban("0.0.0.0/0", NULL, 9000);
+    explain(client_of("192.0.2.7"));
+    assert_told("ban ban ban");
+    assert_ban(0, "192.0.2.0/25", 3600, 7200);
+    assert_ban(1, "192.0.2.0/24", 7200, 7200);
+    assert_ban(2, "192.0.0.0/16", 60, 7200);
+    explain(client_of("193.0.2.7"));
+    assert_told("ban");
+    assert_ban(0, "0.0.0.0/0", 9000, 9000);
+    ban("2001:db8::/64", NULL, 50);
+    ban("2001:db8::/65", NULL, 40);
+    ban("2001:db8::1", NULL, 30);
+    ban("::/0", NULL, 20);
+    explain(client_of("2001:db8::1"));
+    assert_told("ban ban ban ban");
+    assert_ban(0, "2001:db8::1", 30, 50);
+    assert_ban(1, "2001:db8::/65", 40, 50);
+    assert_ban(2, "2001:db8::/64", 50, 50);
+    assert_ban(3, "::/0", 20, 50);
+    ban(NULL, "c.b.example", 100);
+    ban(NULL, "d.c.b.example", 90);
+    ban(NULL, "b.example", 110);
+    ban(NULL, "example", 120); /* likewise */
+    explain(sender_of("a@d.c.b.example", "d.c.b.example"));
+    assert_told("ban ban ban");
+    assert_ban(0, "d.c.b.example", 90, 110);
+    assert_ban(1, "c.b.example", 100, 110);
+    assert_ban(2, "b.example", 110, 110);
 }
 END_TEST
 
@@ -390,6 +536,9 @@ static Suite *test_suite(void)
     tcase_add_test(tests, lists_and_bans_with_the_entry);
     tcase_add_test(tests, networks_of_a_name);
     tcase_add_test(tests, a_counter_is_told_once);
+    tcase_add_test(tests, who_keeps_out_is_told_however_much_there_is);
+    tcase_add_test(tests, many_places_are_looked_at_in_steps);
+    tcase_add_test(tests, each_ban_that_holds_is_told);
     tcase_add_test(tests, monitored_is_told_and_off_is_not);
     tcase_add_test(tests, each_value_with_who_says_it);
     tcase_add_test(tests, a_reload_brings_new_lines);

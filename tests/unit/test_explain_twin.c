@@ -262,17 +262,27 @@ static struct explain_subject subject_of(const struct open *who, bool anywhere, 
     return subject;
 }
 
+static struct explain_walk walk;
+
+/* With room for so many. */
+static void explain(const struct engine *engine, const struct explain_subject *subject, int64_t now, uint32_t room)
+{
+    memset(&walk, 0, sizeof walk);
+    walk.subject = *subject;
+    walk.room = room;
+    while (!engine_explain(engine, &walk, now))
+        continue;
+}
+
 static void ask(struct world *world, uint64_t seed)
 {
     struct prng prng = prng_seeded(seed);
     const struct open who = {0, prng_below(&prng, CLIENTS), prng_below(&prng, DOMAINS), prng_below(&prng, DAEMONS)};
     const struct explain_subject subject =
         subject_of(&who, prng_below(&prng, 2), (int)prng_below(&prng, DOMAINS + 1) - 1);
-    struct explanation told[8];
     struct evaluation values[8];
 
-    engine_explain(world->engine, &subject, world->now + (int64_t)prng_below(&prng, 100) * SECOND, told,
-                   prng_below(&prng, 9));
+    explain(world->engine, &subject, world->now + (int64_t)prng_below(&prng, 100) * SECOND, 1 + prng_below(&prng, 8));
     engine_evaluate(world->engine, &subject, values, prng_below(&prng, 9));
 }
 
@@ -406,9 +416,12 @@ static void check_attempt(uint64_t seed, bool reputation, const struct attempt *
         subject_of(&what->who, false, what->kind == EVENT_CONNECT ? -1 : (int)what->name);
     struct explanation told[EXPLANATIONS];
     struct verdict verdict;
-    size_t count = engine_explain(world.engine, &subject, now, told, EXPLANATIONS);
+    size_t count;
 
-    ck_assert_uint_le(count, EXPLANATIONS);
+    explain(world.engine, &subject, now, EXPLANATIONS);
+    ck_assert_uint_eq(walk.left_out, 0);
+    for (count = 0; count < walk.told; count++)
+        told[count] = *explain_told(&walk, (uint32_t)count);
     attempt(&world, what, now, &verdict);
     engine_free(&world.engine);
     const struct explanation *one = refusal(told, count, what->kind);
@@ -435,6 +448,41 @@ static void check_attempt(uint64_t seed, bool reputation, const struct attempt *
         check_next(seed, what, now, told, count);
 }
 
+static unsigned let_in_anywhere, kept_out_somewhere;
+
+/* The first that keeps the subject out, however little there is room for; NULL: nothing does. */
+static const struct explanation *first_refusal(const struct engine *engine, const struct explain_subject *subject,
+                                               int64_t now, uint32_t room)
+{
+    explain(engine, subject, now, room);
+    for (uint32_t i = 0; i < walk.told; i++)
+        if (explain_told(&walk, i)->keeps_out)
+            return explain_told(&walk, i);
+    return NULL;
+}
+
+/* Of a client alone: it is let in when it is at each place. */
+static void check_anywhere(uint64_t seed, bool reputation, struct open who, int64_t now, uint32_t room)
+{
+    struct world world = world_of(seed, reputation, false);
+    const struct explain_subject subject = subject_of(&who, true, -1);
+    const struct explanation *one = first_refusal(world.engine, &subject, now, room);
+    bool by_it = false, refused = false;
+
+    for (who.daemon = 0; who.daemon < DAEMONS; who.daemon++) {
+        const struct verdict verdict =
+            try_at(seed, reputation, &(struct attempt){.kind = EVENT_CONNECT, .who = who}, now);
+        refused = refused || verdict.kind == VERDICT_REFUSE;
+        by_it = by_it || (one && verdict.kind == VERDICT_REFUSE &&
+                          strcmp(verdict.findings[verdict.finding_count - 1].name, one->name) == 0);
+    }
+    ck_assert_msg(refused == (one != NULL), "seed %llu: anywhere %s, and it is not", (unsigned long long)seed,
+                  one ? one->name : "let in");
+    ck_assert_msg(by_it == refused, "seed %llu: %s keeps out nowhere", (unsigned long long)seed, one ? one->name : "");
+    ++*(refused ? &kept_out_somewhere : &let_in_anywhere);
+    engine_free(&world.engine);
+}
+
 static void check_seed(uint64_t seed, bool reputation)
 {
     struct world world = world_of(seed, reputation, false);
@@ -447,6 +495,8 @@ static void check_seed(uint64_t seed, bool reputation)
             .who = {0, prng_below(&prng, CLIENTS), prng_below(&prng, DOMAINS), prng_below(&prng, DAEMONS)},
             .name = prng_below(&prng, DOMAINS)};
         check_attempt(seed, reputation, &what, now);
+        if (i == 0)
+            check_anywhere(seed, reputation, what.who, now, 1 + prng_below(&prng, 4));
         /* A session in which nothing was over, or scored, yet: of what it has done before nothing is told. */
         if (world.open_count == 0)
             continue;
@@ -464,6 +514,7 @@ static void check_seed(uint64_t seed, bool reputation)
 START_TEST(it_refuses_whom_it_says_until_then)
 {
     refused_for_a_while = refused_till_close = refused_for_good = banned = let_in = 0;
+    let_in_anywhere = kept_out_somewhere = 0;
     for (uint64_t seed = 1; seed <= SEEDS; seed++)
         check_seed(seed, false);
     /* All of it has been seen. */
@@ -472,6 +523,51 @@ START_TEST(it_refuses_whom_it_says_until_then)
     ck_assert_uint_gt(refused_for_good, SEEDS / 20);
     ck_assert_uint_gt(banned, SEEDS / 20);
     ck_assert_uint_gt(let_in, SEEDS);
+    ck_assert_uint_gt(let_in_anywhere, SEEDS / 10);
+    ck_assert_uint_gt(kept_out_somewhere, SEEDS / 10);
+}
+END_TEST
+
+#define PLACES 700
+
+/* So many places, of which at random one or another is at its cap: it is refused where the engine says so, and told. */
+START_TEST(one_place_of_many_is_at_its_cap)
+{
+    struct rules_builder *builder = rules_builder_new();
+    const struct engine_params params = {.session_records = 64, .table_records = 64, .seed = {5, 6}};
+    struct prng prng = prng_seeded(7);
+    struct rules_error error;
+    struct connect_event event = {.client = addr_of(clients[0])};
+    const struct explain_subject subject = {.client = addr_of(clients[0]), .anywhere = true};
+    struct verdict verdict;
+    session_id first, second;
+    char name[20];
+
+    for (unsigned i = 0; i < PLACES; i++) {
+        scope_id listener = rules_add_scope(builder, SCOPE_LISTENER, RULES_SERVICE, NULL);
+        snprintf(name, sizeof name, "d%u", i);
+        rules_set_daemon_name(builder, listener, name);
+        rules_set(builder, listener, SETTING_LISTENER_SESSIONS, 1);
+    }
+    struct rules *rules = rules_build(builder, &error);
+    struct engine *engine = engine_new(&params, &rules);
+    rules_builder_free(&builder);
+    ck_assert_ptr_nonnull(engine);
+    event.daemon_name = name;
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf(name, sizeof name, "d%u", i == 0 ? PLACES - 1 : prng_below(&prng, PLACES));
+        ck_assert_ptr_null(first_refusal(engine, &subject, 0, EXPLAIN_ROOM));
+        engine_connect(engine, &event, 0, &first, &verdict);
+        engine_connect(engine, &event, 0, &second, &verdict);
+        ck_assert_int_eq(verdict.kind, VERDICT_REFUSE);
+        const struct explanation *one = first_refusal(engine, &subject, 0, EXPLAIN_ROOM);
+        ck_assert_msg(one != NULL, "%s is full, and nothing is said of it", name);
+        ck_assert_str_eq(one->scope, verdict.findings[verdict.finding_count - 1].scope);
+        ck_assert_uint_eq(walk.told + walk.left_out, PLACES);
+        engine_close(engine, second, 0);
+        engine_close(engine, first, 0);
+    }
+    engine_free(&engine);
 }
 END_TEST
 
@@ -512,6 +608,7 @@ static Suite *test_suite(void)
     Suite *suite = suite_create("explain twin");
     TCase *tests = test_case(suite, "twin");
     tcase_add_test(tests, it_refuses_whom_it_says_until_then);
+    tcase_add_test(tests, one_place_of_many_is_at_its_cap);
     tcase_add_test(tests, it_refuses_whom_it_says_with_a_history);
     tcase_add_test(tests, who_asks_leaves_no_trace);
     return suite;
