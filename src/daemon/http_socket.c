@@ -46,11 +46,20 @@ struct http_socket {
     struct slot slots[];
 };
 
+/* Bytes of the longest request. */
+static size_t longest(const struct http_socket *socket)
+{
+    return socket->bounds.headers + socket->bounds.body;
+}
+
+/* While a request is read there is no watermark: libevent calls who reads again and again as long as it is reached. */
 static void enter(struct slot *slot, enum slot_state state)
 {
     const struct http_bounds *bounds = &slot->socket->bounds;
+    bool answering = state == SLOT_ANSWERING || state == SLOT_ENDLESS;
 
     slot->state = state;
+    bufferevent_setwatermark(slot->buffers, EV_READ, 0, answering ? longest(slot->socket) : 0);
     if (state == SLOT_ENDLESS)
         event_del(slot->timer);
     else
@@ -88,10 +97,13 @@ static void on_closed(struct evhttp_connection *connection, void *data)
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *data)
 {
     struct slot *slot = data;
+    size_t bound = longest(slot->socket) + bufferevent_get_max_single_read(slot->buffers);
 
-    (void)input;
     if (slot->state == SLOT_IDLE && info->n_added > 0)
         enter(slot, SLOT_READING);
+    /* evhttp takes a request out as soon as it is whole, but has no bound on the line that begins a chunk. */
+    if (slot->state == SLOT_READING && evbuffer_get_length(input) > bound)
+        event_active(slot->timer, EV_TIMEOUT, 0);
 }
 
 /* evhttp has made a connection of the bufferevent, or failed to and let go of it, which clears its callbacks. */

@@ -3,6 +3,8 @@
  *
  * There are so many connections at once; while they last, nobody else is accepted. A request must be complete in its
  * time, however slowly it is sent, and its answer taken; evhttp itself knows only how long a connection may be silent.
+ * Of what is sent, little more is taken in than the longest request: the rest waits in the system's buffers while an answer is on its way,
+ * and ends the connection otherwise.
  *
  * Threads: all in the one that runs the loop.
  */
