@@ -174,6 +174,8 @@ static size_t lift_name(struct control *control, const char *text, struct unban 
         for (size_t j = 0; j < i && !known; j++)
             known = strcmp(targets[j].name, targets[i].name) == 0;
         unban->target = &targets[i];
+        /* Only who says nothing at all means the empty name: "." is none. */
+        known = known || (!targets[i].name[0] && text[0]);
         if (!known)
             lifted += lift(control, unban);
     }

@@ -149,7 +149,7 @@ static bool is_host_harmless(const char *host)
     return strcasecmp(name, "localhost") == 0 || evutil_inet_pton(AF_INET, name, room) == 1;
 }
 
-/* A page of another site that has given its name our address must read nothing here. */
+/* A page of another site that has given its name our loopback address must read nothing here. */
 static bool is_host_right(struct evhttp_request *request)
 {
     const char *in_uri = evhttp_uri_get_host(evhttp_request_get_evhttp_uri(request));
@@ -360,7 +360,7 @@ void http_pages_answer(void *data, struct evhttp_request *request)
     bool post = route && route->post, stream = route && route->answer == ANSWER_EVENTS;
     struct evkeyvalq parameters = {NULL, &parameters.tqh_first};
 
-    if (place->tcp && !is_host_right(request)) {
+    if (place->tcp && !place->any_host && !is_host_right(request)) {
         set_header(request, "Connection", "close");
         send_mistake(request, 403, "Host must be an IP address or localhost");
     } else if (!route && !file) {

@@ -176,6 +176,25 @@ START_TEST(of_all_forms_of_a_name)
 }
 END_TEST
 
+/* A client may have said nothing in HELO, and that is a name; dots and blanks are no way to write it. */
+START_TEST(nothing_is_no_slip_of_the_pen)
+{
+    rules_set_term(builder, custom_in(RULES_SERVICE, "helo_messages", COUNT_MESSAGES, PER_HELO, 1, HOUR), TERM_BAN,
+                   HOUR);
+    serve();
+    session_id id = connect_from("203.0.113.1");
+    said.helo = "";
+    for (int j = 0; j < 2; j++)
+        mail(id, "");
+    ck_assert(verdict.kind == VERDICT_REFUSE);
+    leave(id);
+    static const char *const slips[] = {"target=.", "target=...", "target=%20", "target=%3C%3E"};
+    for (size_t i = 0; i < sizeof slips / sizeof *slips; i++)
+        ck_assert_msg(lift(slips[i]) == 0, "%s", slips[i]);
+    ck_assert_int_eq(lift("target="), 1);
+}
+END_TEST
+
 START_TEST(mistakes_are_told_with_what_would_be_right)
 {
     banning(LIMIT_NUMBER_CLIENT_CONNECTIONS, 1);
@@ -240,6 +259,7 @@ static Suite *test_suite(void)
     tcase_add_test(pages, a_ban_is_begun_listed_and_lifted);
     tcase_add_test(pages, the_list_is_bounded_and_of_one_limit);
     tcase_add_test(pages, of_all_forms_of_a_name);
+    tcase_add_test(pages, nothing_is_no_slip_of_the_pen);
     tcase_add_test(pages, mistakes_are_told_with_what_would_be_right);
     tcase_add_test(pages, no_room_for_more);
     return suite;

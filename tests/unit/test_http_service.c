@@ -121,7 +121,10 @@ static struct sockaddr_un local = {.sun_family = AF_UNIX};
 
 static void make_directory(void)
 {
+    char path[80];
     ck_assert_ptr_nonnull(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/run", directory);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
 }
 
 static void remove_directory(void)
@@ -134,6 +137,8 @@ static void remove_directory(void)
     ck_assert_int_eq(rmdir(directory), 0);
 }
 
+static struct event_config *set_up_loop; /* NULL: any */
+
 static void set_up(void)
 {
     char error[PROCESS_ERROR_SIZE];
@@ -144,7 +149,7 @@ static void set_up(void)
     calls = reloads = 0;
     reload_goes_well = true;
     memory_is_short = false;
-    base = event_base_new();
+    base = set_up_loop ? event_base_new_with_config(set_up_loop) : event_base_new();
     for (int i = 0; i < SOCKET_OPTION_COUNT; i++)
         config.http.options.value[i] = config.control.options.value[i] = SOCKET_UNSET;
     config.http.socket = (char[]){"127.0.0.1:0"};
@@ -376,6 +381,34 @@ START_TEST(over_tcp_the_host_is_an_address_or_localhost)
 }
 END_TEST
 
+/* Who serves a network of his own choice may be known there by any name. */
+START_TEST(on_an_address_for_others_the_host_is_any)
+{
+    service->places[TCP].any_host = true;
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        char text[400];
+        snprintf(text, sizeof text, "GET /status.json HTTP/1.1\r\n%s\r\n\r\n", hosts[i].lines);
+        ck_assert_int_eq(ask_raw(true, text).status, 200);
+    }
+}
+END_TEST
+
+START_TEST(which_address_is_for_others)
+{
+    static const struct {
+        const char *host;
+        bool for_others;
+    } cases[] = {{"127.0.0.1", false}, {"127.7.7.7", false}, {"::1", false},       {"0.0.0.0", true},
+                 {"192.0.2.1", true},  {"::", true},         {"2001:db8::1", true}};
+    ck_assert(!service->places[TCP].any_host);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct config other = config;
+        strcpy(other.http.address.host, cases[i].host);
+        ck_assert_msg(is_for_others(&other) == cases[i].for_others, "%s", cases[i].host);
+    }
+}
+END_TEST
+
 START_TEST(a_host_in_the_target_counts_too)
 {
     static const char *const targets[] = {"http://evil.example/status.json", "//evil.example/status.json"};
@@ -444,6 +477,8 @@ START_TEST(parameters_that_a_page_does_not_know_are_refused)
 {
     struct answer answer = ask(false, "GET", "/clients?sort=refused&m=1");
     assert_error(&answer, 400, "parameter \"m\" is unknown here; there are: sort, n");
+    answer = ask(false, "GET", "/clients?n=1&sort=refused&N=2");
+    assert_error(&answer, 400, "parameter \"n\" is given twice");
     answer = ask(false, "GET", "/clients?N=1");
     ck_assert_int_eq(answer.status, 200);
     static const char *const without[] = {"/?a=b", "/status.js?a=b", "/metrics?a=b"};
@@ -686,6 +721,28 @@ START_TEST(what_finds_no_room_in_the_queue_is_told_as_lost)
 }
 END_TEST
 
+START_TEST(who_comes_later_is_not_told_of_what_was_lost_before)
+{
+    uint64_t lost = 0;
+    int first = follow();
+    struct reader *reader = reading(first);
+    for (int i = 0; i < EVENTS_QUEUE + 100; i++)
+        tell_one("old", (uint32_t)i);
+    for (size_t got = 0; got < EVENTS_QUEUE; got += count_lines(reader, &lost)) {
+        turn();
+        look(reader);
+    }
+    int second = follow();
+    reader = reading(second);
+    tell_one("next", 1);
+    await(has_text(reader, "next"));
+    ck_assert_uint_eq(count_lines(reader, &lost), 1);
+    ck_assert_uint_eq(lost, 0);
+    close(first);
+    close(second);
+}
+END_TEST
+
 #define TELLERS 4
 #define TOLD 3000
 
@@ -744,9 +801,25 @@ START_TEST(closing_ends_those_who_follow_and_telling_goes_on_without_effect)
 }
 END_TEST
 
+/* As on a system that cannot tell that the other side has closed. */
+static void restart_without_early_close(void)
+{
+    struct event_config *simple = event_config_new();
+    tear_down();
+    set_up_loop = simple;
+    event_config_avoid_method(simple, "epoll");
+    event_config_avoid_method(simple, "poll");
+    set_up();
+    event_config_free(simple);
+    set_up_loop = NULL;
+    ck_assert(!(event_base_get_features(base) & EV_FEATURE_EARLY_CLOSE));
+}
+
 START_TEST(an_empty_line_shows_that_the_daemon_lives)
 {
     const struct timeval often = {.tv_usec = 20000};
+    if (_i == 1)
+        restart_without_early_close();
     struct http_events *events = http_events_new(wall);
     ck_assert(http_events_start(events, base, &often));
     service->places[CONTROL].events = events;
@@ -814,6 +887,8 @@ static Suite *test_suite(void)
     tcase_add_loop_test(served, nothing_else_is_there, 0, 2);
     tcase_add_loop_test(served, an_answer_is_whole_and_one_to_head_has_no_body, 0, 2);
     tcase_add_loop_test(served, over_tcp_the_host_is_an_address_or_localhost, 0, sizeof hosts / sizeof *hosts);
+    tcase_add_test(served, on_an_address_for_others_the_host_is_any);
+    tcase_add_test(served, which_address_is_for_others);
     tcase_add_test(served, a_host_in_the_target_counts_too);
     tcase_add_test(served, parameters_are_decoded);
     tcase_add_test(served, parameters_that_are_none_are_refused);
@@ -826,9 +901,10 @@ static Suite *test_suite(void)
     tcase_add_test(served, so_many_may_follow_and_no_more);
     tcase_add_test(served, who_reads_slowly_is_told_how_much_is_missing);
     tcase_add_test(served, what_finds_no_room_in_the_queue_is_told_as_lost);
+    tcase_add_test(served, who_comes_later_is_not_told_of_what_was_lost_before);
     tcase_add_test(served, many_threads_tell);
     tcase_add_test(served, closing_ends_those_who_follow_and_telling_goes_on_without_effect);
-    tcase_add_test(served, an_empty_line_shows_that_the_daemon_lives);
+    tcase_add_loop_test(served, an_empty_line_shows_that_the_daemon_lives, 0, 2);
     tcase_add_test(served, the_control_socket_has_its_mode_and_a_stale_one_is_replaced);
     tcase_add_test(served, neither_section_neither_service);
     return suite;
