@@ -284,6 +284,16 @@ void http_socket_endless(struct http_socket *socket, struct evhttp_request *requ
     slot->ended_context = context;
 }
 
+size_t http_socket_waiting(const struct http_socket *socket)
+{
+    size_t waiting = 0;
+
+    for (unsigned i = 0; i < socket->bounds.connections; i++)
+        if (socket->slots[i].connection)
+            waiting += evbuffer_get_length(bufferevent_get_output(socket->slots[i].buffers));
+    return waiting;
+}
+
 unsigned http_socket_connections(const struct http_socket *socket)
 {
     return socket->used;

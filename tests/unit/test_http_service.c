@@ -22,6 +22,7 @@ static unsigned calls; /* of pages */
 static char seen[400]; /* their parameters, as "name=value;" */
 static unsigned reloads;
 static bool reload_goes_well, memory_is_short;
+static size_t bans_size; /* bytes that /bans is long; 0: as the others */
 
 static json_t *page(struct control *given, const struct evkeyvalq *parameters, int *status)
 {
@@ -58,6 +59,8 @@ json_t *control_domains(struct control *given, const struct evkeyvalq *parameter
 
 json_t *control_bans(struct control *given, const struct evkeyvalq *parameters, int *status)
 {
+    if (bans_size > 0)
+        return json_pack("{s:o}", "bans", json_sprintf("%0*d", (int)bans_size, 0));
     return page(given, parameters, status);
 }
 
@@ -149,6 +152,7 @@ static void set_up(void)
     calls = reloads = 0;
     reload_goes_well = true;
     memory_is_short = false;
+    bans_size = 0;
     base = set_up_loop ? event_base_new_with_config(set_up_loop) : event_base_new();
     for (int i = 0; i < SOCKET_OPTION_COUNT; i++)
         config.http.options.value[i] = config.control.options.value[i] = SOCKET_UNSET;
@@ -541,6 +545,22 @@ START_TEST(a_mistake_of_a_page_arrives_as_it_is)
 }
 END_TEST
 
+START_TEST(large_answers_wait_for_each_other)
+{
+    bans_size = 3 << 20;
+    int fd = enter(false);
+    say(fd, "GET /bans HTTP/1.1\r\nHost: x\r\n\r\n");
+    await(http_socket_waiting(service->places[CONTROL].socket) > (1 << 20));
+    struct answer answer = ask(false, "GET", "/bans");
+    assert_error(&answer, 503, "have not been taken yet");
+    answer = ask(false, "GET", "/clients");
+    assert_error(&answer, 503, "have not been taken yet");
+    ck_assert_int_eq(ask(false, "GET", "/status.json").status, 200);
+    close(fd);
+    await(ask(false, "GET", "/clients").status == 200);
+}
+END_TEST
+
 START_TEST(reload_says_what_there_was_to_say)
 {
     struct answer answer = post("/reload", NULL, "");
@@ -896,6 +916,7 @@ static Suite *test_suite(void)
     tcase_add_test(served, a_get_with_a_body_is_refused_and_the_body_is_no_request);
     tcase_add_test(served, requests_that_are_too_big_are_refused);
     tcase_add_test(served, a_mistake_of_a_page_arrives_as_it_is);
+    tcase_add_test(served, large_answers_wait_for_each_other);
     tcase_add_test(served, reload_says_what_there_was_to_say);
     tcase_add_test(served, events_are_told_from_the_moment_of_asking);
     tcase_add_test(served, so_many_may_follow_and_no_more);
