@@ -3,12 +3,15 @@
  */
 #include "config/config.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/build.h"
 #include "config/crosscheck.h"
 #include "config/file.h"
+#include "config/list_file.h"
 #include "config/scan.h"
 
 static bool load_text(struct config *config, char *text, size_t size, struct config_messages *messages)
@@ -65,6 +68,32 @@ struct rules *config_take_rules(struct config *config)
 
     config->rules = NULL;
     return rules;
+}
+
+static bool opens(const char *path)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (file >= 0)
+        close(file);
+    return file >= 0;
+}
+
+char *config_unreadable(const struct config *config)
+{
+    if (!opens(config->path))
+        return strdup(config->path);
+    /* Of the blocks, which are closed one after the other, each has one file at most. */
+    for (const struct block *block = config->scan ? config->scan->first_closed : NULL; block;
+         block = block->next_closed) {
+        const struct entry *file = block_entry(block, OPTION_FILE);
+        char *path = file ? list_file_path(config->path, file->values->text) : NULL;
+
+        if (path && !opens(path))
+            return path;
+        free(path);
+    }
+    return NULL;
 }
 
 void config_trim(struct config *config)

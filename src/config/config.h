@@ -67,7 +67,11 @@ void config_free(struct config **config);
 /* Hands over the rules, for engine_new() or engine_reload_begin(): the caller owns them now. NULL the second time. */
 struct rules *config_take_rules(struct config *config);
 
-/* Frees what only config_dump() needs. config_needs_restart() still works. */
+/* The path of the first file that loading it again would read and that cannot be opened now: the configuration itself
+ * or one of a list; the caller frees it, and errno says why. NULL: there is none, or memory is short. */
+char *config_unreadable(const struct config *config);
+
+/* Frees what only config_dump() and config_unreadable() need. config_needs_restart() still works. */
 void config_trim(struct config *config);
 
 /*

@@ -40,6 +40,9 @@ static bool read_user(struct globals *globals, const char *text, char why[VALUE_
             "there is no user \"%.60s\"%s%.60s; create it (contrib/systemd/tidegate.sysusers is how), or "
             "name one of /etc/passwd",
             text, errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
+    if (user->pw_uid == 0)
+        return value_refuse(why, "user is there to give up root's rights, and \"%.60s\" is root; name another user",
+                            text);
     globals->config->uid = user->pw_uid;
     globals->config->gid = user->pw_gid;
     keep_text(globals, &globals->config->user, text);

@@ -197,10 +197,9 @@ static void check_kind(struct sockets *sockets, const struct block *block, enum 
              option->sockets == FOR_TCP_SOCKETS ? "TCP" : "unix", socket->socket, remedy);
 }
 
-/* The host is an address in its usual form. */
-static bool is_loopback(const char *host)
+bool socket_is_loopback(const struct socket_name *address)
 {
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
+    return strncmp(address->host, "127.", 4) == 0 || strcmp(address->host, "::1") == 0;
 }
 
 /* Reads the section of a socket. */
@@ -231,11 +230,10 @@ static void add_http(struct sockets *sockets, const struct block *block)
     struct socket_config *http = &sockets->config->http;
 
     read_socket(sockets, block, SECTION_HTTP, http);
-    if (http->socket != NULL && !is_loopback(http->address.host))
+    if (http->socket != NULL && !socket_is_loopback(&http->address))
         WARN(sockets, http->lines[SOCKET_ADDRESS],
-             "listen: whoever reaches \"%.100s\" can read what goes on here, without a password; 127.0.0.1 and [::1] "
-             "are "
-             "this host's alone",
+             "listen: whoever reaches \"%.100s\" can read what goes on here, without a password and by any name; "
+             "127.0.0.1 and [::1] are this host's alone",
              http->socket);
 }
 

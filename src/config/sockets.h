@@ -50,6 +50,9 @@ void sockets_set(struct config *config, const struct scan *scan, struct config_m
 /* Frees what sockets_set() has made. */
 void sockets_clear(struct config *config);
 
+/* Whether only this host reaches it: an address of `http`. */
+bool socket_is_loopback(const struct socket_name *address);
+
 /* The option that says where the socket of that section listens. */
 const struct option_row *socket_address_option(enum section_id section);
 

@@ -29,6 +29,11 @@ void best_sort(struct best *best)
 
 void best_offer(struct best *best, const void *item)
 {
+    /* What was left out before was no better than the last of those that stayed, and they have not been lost since. */
+    if (best->left_out > 0 && best->compare(item, (char *)best->items + (best->wanted - 1) * best->size) >= 0) {
+        best->left_out++;
+        return;
+    }
     memcpy((char *)best->items + best->count * best->size, item, best->size);
     if (++best->count == 2 * best->wanted)
         best_sort(best);

@@ -28,6 +28,15 @@ static void add_name(char *list, size_t size, const char *name)
     snprintf(list + length, size - length, "%s%s", length > 0 ? ", " : "", name);
 }
 
+static bool is_given_later(const struct evkeyval *parameter)
+{
+    const struct evkeyval *later = parameter->next.tqe_next;
+
+    while (later && evutil_ascii_strcasecmp(later->key, parameter->key) != 0)
+        later = later->next.tqe_next;
+    return later != NULL;
+}
+
 bool control_known(const struct evkeyvalq *parameters, const char *const names[], json_t **error, int *status)
 {
     const struct evkeyval *parameter;
@@ -40,8 +49,12 @@ bool control_known(const struct evkeyvalq *parameters, const char *const names[]
 
         for (size_t i = 0; names[i] && !known; i++)
             known = evutil_ascii_strcasecmp(parameter->key, names[i]) == 0;
-        if (known)
+        if (known && !is_given_later(parameter))
             continue;
+        if (known) {
+            *error = control_error(status, 400, "parameter \"%.60s\" is given twice; give it once", parameter->key);
+            return false;
+        }
         *error = control_error(status, 400, "parameter \"%.60s\" is unknown here; %s%s", parameter->key,
                                list[0] ? "there are: " : "this page takes none", list);
         return false;

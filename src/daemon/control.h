@@ -44,14 +44,14 @@ struct control {
 /* Frees what the pages keep; they go on working. */
 void control_forget(struct control *control);
 
-/* The value of a parameter of the request, decoded; NULL: it is not given. Of one that is given twice the first. */
+/* The value of a parameter of the request, decoded; NULL: it is not given. */
 static inline const char *control_parameter(const struct evkeyvalq *parameters, const char *name)
 {
     return evhttp_find_header(parameters, name);
 }
 
-/* True when every parameter is one of `names`, which NULL ends. Else false, and the answer is in *error, its status in
- * *status: `if (!control_known(parameters, names, &error, status)) return error;` */
+/* True when every parameter is one of `names`, which NULL ends, and given once. Else false, and the answer is in
+ * *error, its status in *status: `if (!control_known(parameters, names, &error, status)) return error;` */
 bool control_known(const struct evkeyvalq *parameters, const char *const names[], json_t **error, int *status);
 
 /* A parameter that is a whole number from 1 to `max`, up to 999999999; *out stays as it is when it is not given. Else

@@ -10,8 +10,9 @@
 #include "daemon/report.h"
 #include "mail/names.h"
 
-#define LISTED_MAX 100000
+#define LISTED_MAX 10000
 #define LISTED_DEFAULT 1000
+#define LISTED_SLACK 16 /* bans that begin while they are counted */
 #define SECONDS_MAX (OPERATOR_BAN_NS_MAX / NS_PER_S)
 #define NS_PER_S INT64_C(1000000000)
 #define BAN_SECONDS_DEFAULT 86400
@@ -91,7 +92,10 @@ json_t *control_bans(struct control *control, const struct evkeyvalq *parameters
         !control_number(parameters, "n", "", LISTED_MAX, &wanted, &error, status) ||
         !limit_parameter(control, parameters, &limit, &error, status))
         return error;
-    bool ok = best_init(&best, (size_t)wanted, sizeof(struct ban_view), most_time_left_first);
+    const struct engine_totals totals = read_totals(control);
+    const int64_t there = (int64_t)totals.bans + totals.operator_bans + LISTED_SLACK;
+    bool ok =
+        best_init(&best, (size_t)(wanted < there ? wanted : there), sizeof(struct ban_view), most_time_left_first);
     if (ok) {
         read_bans(control, limit, &best);
         best_sort(&best);
@@ -172,6 +176,8 @@ static void lift_name(struct control *control, const char *text, struct unban *u
         for (size_t j = 0; j < i && !known; j++)
             known = strcmp(targets[j].name, targets[i].name) == 0;
         unban->target = &targets[i];
+        /* Only who says nothing at all means the empty name: "." is none. */
+        known = known || (!targets[i].name[0] && text[0]);
         if (!known)
             lift(control, unban, done);
     }

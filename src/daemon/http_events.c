@@ -184,16 +184,15 @@ static unsigned take(struct http_events *events, struct told *out, uint64_t *los
     return count;
 }
 
-static void on_told(evutil_socket_t descriptor, short what, void *data)
+/* Tells those who follow what is in the queue. */
+static void pass_on(struct http_events *events)
 {
-    struct http_events *events = data;
     struct told told[CHUNK];
     unsigned count, left = EVENTS_QUEUE;
     uint64_t lost;
     char bytes[64];
 
-    (void)what;
-    while (read(descriptor, bytes, sizeof bytes) > 0)
+    while (read(events->ends[0], bytes, sizeof bytes) > 0)
         continue;
     do {
         count = take(events, told, &lost);
@@ -208,6 +207,13 @@ static void on_told(evutil_socket_t descriptor, short what, void *data)
     for (size_t i = 0; i < EVENTS_FOLLOWERS; i++)
         if (events->followers[i].request)
             send_lines(&events->followers[i]);
+}
+
+static void on_told(evutil_socket_t descriptor, short what, void *data)
+{
+    (void)descriptor;
+    (void)what;
+    pass_on(data);
 }
 
 static void on_heartbeat(evutil_socket_t descriptor, short what, void *data)
@@ -264,12 +270,13 @@ bool http_events_follow(struct http_events *events, struct http_socket *socket, 
     struct bufferevent *buffers = evhttp_connection_get_bufferevent(evhttp_request_get_connection(request));
     struct follower *follower = NULL;
 
+    pass_on(events); /* what was before is not for this one */
     for (size_t i = 0; i < EVENTS_FOLLOWERS && !follower; i++)
         if (!events->followers[i].request)
             follower = &events->followers[i];
     if (!follower)
         return false;
-    follower->text = evbuffer_new();
+    *follower = (struct follower){.events = events, .text = evbuffer_new()};
     follower->hung_up = event_new(events->base, bufferevent_getfd(buffers), EV_CLOSED, on_hung_up, follower);
     if (!follower->text || !follower->hung_up || event_add(follower->hung_up, NULL) < 0) {
         if (follower->text)
@@ -291,13 +298,13 @@ void http_events_stop(struct http_events *events)
     pthread_mutex_lock(&events->lock);
     events->open = false;
     pthread_mutex_unlock(&events->lock);
-    for (size_t i = 0; i < 2; i++)
-        if (events->ends[i] >= 0)
-            close(events->ends[i]);
-    if (events->readable)
+    if (events->readable) /* before what it looks at is closed */
         event_free(events->readable);
     if (events->heartbeat)
         event_free(events->heartbeat);
+    for (size_t i = 0; i < 2; i++)
+        if (events->ends[i] >= 0)
+            close(events->ends[i]);
     events->readable = events->heartbeat = NULL;
     events->ends[0] = events->ends[1] = -1;
 }

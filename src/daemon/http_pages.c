@@ -14,6 +14,7 @@
 #include <strings.h>
 
 #include "daemon/page_files.h"
+#include "daemon/process.h"
 
 enum answer { ANSWER_PAGE, ANSWER_METRICS, ANSWER_RELOAD, ANSWER_EVENTS };
 
@@ -23,15 +24,16 @@ struct route {
     bool post; /* else GET, and HEAD unless it is a stream */
     enum answer answer;
     control_page *page; /* of ANSWER_PAGE */
+    bool large;         /* may be, so there are not many at once */
 };
 
 static const struct route routes[] = {
     {.path = "/status.json", .tcp = true, .page = control_status},
     {.path = "/history.json", .tcp = true, .page = control_history},
     {.path = "/metrics", .tcp = true, .answer = ANSWER_METRICS},
-    {.path = "/clients", .page = control_clients},
-    {.path = "/domains", .page = control_domains},
-    {.path = "/bans", .page = control_bans},
+    {.path = "/clients", .page = control_clients, .large = true},
+    {.path = "/domains", .page = control_domains, .large = true},
+    {.path = "/bans", .page = control_bans, .large = true},
     {.path = "/explain", .page = control_explain},
     {.path = "/eval", .page = control_eval},
     {.path = "/ban", .post = true, .page = control_ban},
@@ -50,6 +52,10 @@ static const struct {
     {"Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
                                 "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
 };
+
+/* Bytes of answers: so many wait to be taken before no other large one is made, and one of so many is worth giving its
+ * memory back. */
+#define LARGE (1024 * 1024)
 
 static const char *const no_parameters[] = {NULL};
 
@@ -98,15 +104,20 @@ static void send_no_memory(struct evhttp_request *request)
 static void send_json(struct evhttp_request *request, int status, json_t *answer)
 {
     struct evbuffer *body = answer ? evbuffer_new() : NULL;
+    size_t length = 0;
 
     if (body && json_dump_callback(answer, add_bytes, body, JSON_COMPACT | JSON_REAL_PRECISION(15)) == 0 &&
-        evbuffer_add(body, "\n", 1) == 0)
+        evbuffer_add(body, "\n", 1) == 0) {
+        length = evbuffer_get_length(body);
         send_body(request, status, "application/json", body);
-    else
+    } else {
         send_no_memory(request);
+    }
     if (body)
         evbuffer_free(body);
     json_decref(answer);
+    if (length > LARGE)
+        process_release_memory();
 }
 
 static void send_mistake(struct evhttp_request *request, int code, const char *text)
@@ -150,7 +161,7 @@ static bool is_host_harmless(const char *host)
     return strcasecmp(name, "localhost") == 0 || evutil_inet_pton(AF_INET, name, room) == 1;
 }
 
-/* A page of another site that has given its name our address must read nothing here. */
+/* A page of another site that has given its name our loopback address must read nothing here. */
 static bool is_host_right(struct evhttp_request *request)
 {
     const char *in_uri = evhttp_uri_get_host(evhttp_request_get_evhttp_uri(request));
@@ -331,6 +342,10 @@ static void send_page(const struct http_place *place, struct evhttp_request *req
         break;
     case ANSWER_PAGE:
     default: {
+        if (route->large && http_socket_waiting(place->socket) > LARGE) {
+            send_mistake(request, HTTP_SERVUNAVAIL, "large answers have not been taken yet; try later");
+            return;
+        }
         json_t *answer = route->page(place->control, parameters, &status);
         send_json(request, status, answer);
     }
@@ -363,7 +378,7 @@ void http_pages_answer(void *data, struct evhttp_request *request)
     bool post = route && route->post, stream = route && route->answer == ANSWER_EVENTS;
     struct evkeyvalq parameters = {NULL, &parameters.tqh_first};
 
-    if (place->tcp && !is_host_right(request)) {
+    if (place->tcp && !place->any_host && !is_host_right(request)) {
         set_header(request, "Connection", "close");
         send_mistake(request, 403, "Host must be an IP address or localhost");
     } else if (!route && !file) {

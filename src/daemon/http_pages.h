@@ -20,7 +20,8 @@ struct http_place {
     bool (*reload)(struct config_messages *messages); /* as http_service.h says */
     struct http_events *events;
     struct http_socket *socket;
-    bool tcp; /* only what is for everybody on this host, and changes nothing */
+    bool tcp;      /* only what is for everybody on this host, and changes nothing */
+    bool any_host; /* Host may be any name: others than this host are meant to look at it */
 };
 
 /* An http_request_fn; `place` is a struct http_place. */

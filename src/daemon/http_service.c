@@ -47,13 +47,18 @@ static void close_sockets(struct http_service *service)
     }
 }
 
+/* The administrator has chosen an address that others reach, by whatever name. */
+static bool is_for_others(const struct config *config)
+{
+    return config->http.socket && !socket_is_loopback(&config->http.address);
+}
+
 static bool open_sockets(struct http_service *service, const struct config *config, char error[PROCESS_ERROR_SIZE])
 {
     if (config->http.socket && !listening_open(&service->listening[TCP], &config->http, "http", error))
         return false;
     if (!config->control.socket)
         return true;
-    process_make_directory_of(config->control.address.path);
     return listening_open(&service->listening[CONTROL], &config->control, "control", error);
 }
 
@@ -74,8 +79,8 @@ bool http_service_open(const struct config *config, struct control *control, htt
     service->events = events;
     for (size_t i = 0; i < SOCKETS; i++) {
         service->listening[i].descriptor = -1;
-        service->places[i] =
-            (struct http_place){.control = control, .reload = reload, .events = events, .tcp = i == TCP};
+        service->places[i] = (struct http_place){
+            .control = control, .reload = reload, .events = events, .tcp = i == TCP, .any_host = is_for_others(config)};
     }
     if (open_sockets(service, config, error)) {
         *out = service;

@@ -46,11 +46,20 @@ struct http_socket {
     struct slot slots[];
 };
 
+/* Bytes of the longest request. */
+static size_t longest(const struct http_socket *socket)
+{
+    return socket->bounds.headers + socket->bounds.body;
+}
+
+/* While a request is read there is no watermark: libevent calls who reads again and again as long as it is reached. */
 static void enter(struct slot *slot, enum slot_state state)
 {
     const struct http_bounds *bounds = &slot->socket->bounds;
+    bool answering = state == SLOT_ANSWERING || state == SLOT_ENDLESS;
 
     slot->state = state;
+    bufferevent_setwatermark(slot->buffers, EV_READ, 0, answering ? longest(slot->socket) : 0);
     if (state == SLOT_ENDLESS)
         event_del(slot->timer);
     else
@@ -88,10 +97,13 @@ static void on_closed(struct evhttp_connection *connection, void *data)
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *data)
 {
     struct slot *slot = data;
+    size_t bound = longest(slot->socket) + bufferevent_get_max_single_read(slot->buffers);
 
-    (void)input;
     if (slot->state == SLOT_IDLE && info->n_added > 0)
         enter(slot, SLOT_READING);
+    /* evhttp takes a request out as soon as it is whole, but has no bound on the line that begins a chunk. */
+    if (slot->state == SLOT_READING && evbuffer_get_length(input) > bound)
+        event_active(slot->timer, EV_TIMEOUT, 0);
 }
 
 /* evhttp has made a connection of the bufferevent, or failed to and let go of it, which clears its callbacks. */
@@ -270,6 +282,16 @@ void http_socket_endless(struct http_socket *socket, struct evhttp_request *requ
     slot->endless = request;
     slot->ended = ended;
     slot->ended_context = context;
+}
+
+size_t http_socket_waiting(const struct http_socket *socket)
+{
+    size_t waiting = 0;
+
+    for (unsigned i = 0; i < socket->bounds.connections; i++)
+        if (socket->slots[i].connection)
+            waiting += evbuffer_get_length(bufferevent_get_output(socket->slots[i].buffers));
+    return waiting;
 }
 
 unsigned http_socket_connections(const struct http_socket *socket)

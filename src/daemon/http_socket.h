@@ -3,6 +3,8 @@
  *
  * There are so many connections at once; while they last, nobody else is accepted. A request must be complete in its
  * time, however slowly it is sent, and its answer taken; evhttp itself knows only how long a connection may be silent.
+ * Of what is sent, little more is taken in than the longest request: the rest waits in the system's buffers while an
+ * answer is on its way, and ends the connection otherwise.
  *
  * Threads: all in the one that runs the loop.
  */
@@ -38,6 +40,9 @@ void http_socket_free(struct http_socket **socket);
  * called with `context` when the connection ends, whoever ends it; the request is gone then. */
 void http_socket_endless(struct http_socket *socket, struct evhttp_request *request, void (*ended)(void *context),
                          void *context);
+
+/* Bytes of answers that have not been taken yet, those in the system's buffers aside. */
+size_t http_socket_waiting(const struct http_socket *socket);
 
 /* How many connections there are. */
 unsigned http_socket_connections(const struct http_socket *socket);

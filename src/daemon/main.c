@@ -109,7 +109,7 @@ static bool start(const struct options *options, struct config **config, const c
     if (!options->foreground && !process_background(EX_OSERR, error))
         return false;
     server_block_signals();
-    privileges_make_directories(*config, !options->foreground);
+    privileges_make_directory(*config);
     if (!options->foreground && !process_pid_file((*config)->pid_file, error))
         return false;
     return server_open(config, path, error);

@@ -4,10 +4,10 @@
 #include "daemon/privileges.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -40,10 +40,8 @@ static void make_directory(const struct config *config, const char *path)
     process_make_directory_for(path, given ? config->uid : (uid_t)-1, given ? config->gid : (gid_t)-1);
 }
 
-void privileges_make_directories(const struct config *config, bool background)
+void privileges_make_directory(const struct config *config)
 {
-    if (background)
-        make_directory(config, config->pid_file);
     if (config->control.socket && config->control.address.kind == SOCKET_UNIX)
         make_directory(config, config->control.address.path);
 }
@@ -155,14 +153,13 @@ static bool become_user(const struct config *config, char error[PROCESS_ERROR_SI
 static void warn_of_reload(const struct config *config)
 {
     char text[PROCESS_ERROR_SIZE];
+    char *file = config_unreadable(config);
 
-    int file = open(config->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file >= 0) {
-        close(file);
+    if (!file)
         return;
-    }
-    snprintf(text, sizeof text, "a reload will fail: %.300s cannot be read by user %s: %s", config->path, config->user,
+    snprintf(text, sizeof text, "a reload will fail: %.300s cannot be read by user %s: %s", file, config->user,
              strerror(errno));
+    free(file);
     log_event(LOG_WARNING, "user", text);
 }
 

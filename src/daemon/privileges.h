@@ -14,15 +14,16 @@
 #include "config/config.h"
 #include "daemon/process.h"
 
-/* Before the pid file and the sockets are opened: makes the folders of the control socket and, for a daemon in the
- * background, of the pid file, where they are missing, and gives those it made to the user that we shall become. Where
- * that fails, opening what belongs there tells why. */
-void privileges_make_directories(const struct config *config, bool background);
+/* Before the pid file and the sockets are opened: makes the folder of the control socket where it is missing, and gives
+ * it to the user that we shall become. Where that fails, opening the socket tells why. The pid file's folder stays
+ * root's unless it is the same: who can replace that file chooses the process that root's kill(1) hits. */
+void privileges_make_directory(const struct config *config);
 
 /*
  * After all that needs rights is open: gives the unix sockets to the user of the configuration, as if that user had
  * made them, becomes that user, and drops what is not needed. With no `user` root stays root, which the log is told,
- * and anybody else only drops capabilities. The log is also told when the configuration cannot be read any more.
+ * and anybody else only drops capabilities. The log is also told when the configuration or a list's file cannot be read
+ * any more.
  *
  * False, and one line of text, when we cannot become that user or drop what we should: do not go on then.
  */

@@ -127,7 +127,7 @@ int tool_domains(struct tool *tool)
 
 int tool_bans(struct tool *tool)
 {
-    static const struct list_page page = {"/bans", "bans", "Nobody is banned.", 100000, show_bans};
+    static const struct list_page page = {"/bans", "bans", "Nobody is banned.", 10000, show_bans};
 
     return show_list(tool, &page);
 }

@@ -102,7 +102,7 @@ def test_root_without_a_user_is_told(gate):
 
 def test_another_user_needs_a_restart(gate):
     daemon = gate(f"user = {USER}")
-    lines = daemon.reload("user = root", outcome="reload_failed")
+    lines = daemon.reload("user = daemon", outcome="reload_failed")
     assert any("user changes" in line and "needs restart" in line for line in lines)
     daemon.reload(f"user = {USER}")
 

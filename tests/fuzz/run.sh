@@ -42,8 +42,8 @@ build() {
 build attributes "libidn2 libpsl" "$source/policy/attributes.c" "$source/policy/policy_door.c" \
     "$source/src/doors/latency.c" "$source"/src/mail/*.c "$source"/src/engine/*.c
 build http "libevent_core libevent_extra jansson" "$source/src/daemon/control.c" "$source/src/daemon/http_events.c" \
-    "$source/src/daemon/http_pages.c" "$source/src/daemon/http_socket.c" "$source/src/config/messages.c" \
-    "$source"/src/engine/*.c
+    "$source/src/daemon/http_pages.c" "$source/src/daemon/http_socket.c" "$source/src/daemon/process.c" \
+    "$source/src/config/messages.c" "$source"/src/engine/*.c
 
 tried=0
 # run TARGET NAME ARGUMENT...: the target in the background, so that a signal ends both

@@ -42,10 +42,37 @@ START_TEST(as_when_all_are_sorted)
 }
 END_TEST
 
+static size_t comparisons;
+
+static int counted(const void *a, const void *b)
+{
+    comparisons++;
+    return smallest_first(a, b);
+}
+
+/* Where nothing better comes there is next to nothing to do, however many come. */
+START_TEST(what_is_no_better_costs_one_look)
+{
+    struct best best;
+    const uint32_t many = 100000;
+
+    comparisons = 0;
+    ck_assert(best_init(&best, 10, sizeof many, counted));
+    for (uint32_t i = 0; i < many; i++)
+        best_offer(&best, &i);
+    best_sort(&best);
+    ck_assert_uint_eq(best.count, 10);
+    ck_assert_uint_eq(best.left_out, many - 10);
+    ck_assert_uint_lt(comparisons, many + 1000);
+    best_free(&best);
+}
+END_TEST
+
 static Suite *test_suite(void)
 {
     Suite *suite = suite_create("best");
     TCase *tests = test_case(suite, "best");
     tcase_add_loop_test(tests, as_when_all_are_sorted, 0, 12);
+    tcase_add_test(tests, what_is_no_better_costs_one_look);
     return suite;
 }

@@ -7,6 +7,7 @@
 #include "config/crosscheck.h"
 #include "config_loading.h"
 
+#include <pwd.h>
 #include <sys/stat.h>
 
 #define SECOND INT64_C(1000000000)
@@ -135,10 +136,10 @@ START_TEST(a_user_is_looked_up)
     assert_loads("", 0);
     ck_assert_ptr_null(config->user);
     config_free(&config);
-    assert_loads("\nUser = root", 0);
-    ck_assert_str_eq(config->user, "root");
-    ck_assert_uint_eq(config->uid, 0);
-    ck_assert_uint_eq(config->gid, 0);
+    assert_loads("\nUser = nobody", 0);
+    ck_assert_str_eq(config->user, "nobody");
+    ck_assert_uint_eq(config->uid, getpwnam("nobody")->pw_uid);
+    ck_assert_uint_eq(config->gid, getpwnam("nobody")->pw_gid);
     ck_assert_uint_eq(config->line[GLOBAL_USER], 2);
 }
 END_TEST
@@ -246,6 +247,7 @@ static const struct mistake mistakes[] = {
     {"listener { listen a { } refuse_at = 5 }", 1, "write helo or connect"},
     {"\nuser = no-such-user-here", 2, "there is no user \"no-such-user-here\"; create it"},
     {"user = \"\"", 1, "user: the name is empty"},
+    {"user = root", 1, "user: user is there to give up root's rights"},
     {"listener { user = root }", 1, "user"},
     {"pid_file = tidegated.pid", 1, "pid_file: \"tidegated.pid\" is no absolute path"},
     {"pid_file = \"\"", 1, "pid_file: the path is empty"},

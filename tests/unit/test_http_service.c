@@ -23,6 +23,7 @@ static char seen[400]; /* their parameters, as "name=value;" */
 static unsigned reloads;
 static int reload_warnings = 1;
 static bool reload_goes_well, memory_is_short;
+static size_t bans_size; /* bytes that /bans is long; 0: as the others */
 
 static json_t *page(struct control *given, const struct evkeyvalq *parameters, int *status)
 {
@@ -59,6 +60,8 @@ json_t *control_domains(struct control *given, const struct evkeyvalq *parameter
 
 json_t *control_bans(struct control *given, const struct evkeyvalq *parameters, int *status)
 {
+    if (bans_size > 0)
+        return json_pack("{s:o}", "bans", json_sprintf("%0*d", (int)bans_size, 0));
     return page(given, parameters, status);
 }
 
@@ -124,7 +127,10 @@ static struct sockaddr_un local = {.sun_family = AF_UNIX};
 
 static void make_directory(void)
 {
+    char path[80];
     ck_assert_ptr_nonnull(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/run", directory);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
 }
 
 static void remove_directory(void)
@@ -137,6 +143,8 @@ static void remove_directory(void)
     ck_assert_int_eq(rmdir(directory), 0);
 }
 
+static struct event_config *set_up_loop; /* NULL: any */
+
 static void set_up(void)
 {
     char error[PROCESS_ERROR_SIZE];
@@ -147,7 +155,8 @@ static void set_up(void)
     calls = reloads = 0;
     reload_goes_well = true;
     memory_is_short = false;
-    base = event_base_new();
+    bans_size = 0;
+    base = set_up_loop ? event_base_new_with_config(set_up_loop) : event_base_new();
     for (int i = 0; i < SOCKET_OPTION_COUNT; i++)
         config.http.options.value[i] = config.control.options.value[i] = SOCKET_UNSET;
     config.http.socket = (char[]){"127.0.0.1:0"};
@@ -379,6 +388,34 @@ START_TEST(over_tcp_the_host_is_an_address_or_localhost)
 }
 END_TEST
 
+/* Who serves a network of his own choice may be known there by any name. */
+START_TEST(on_an_address_for_others_the_host_is_any)
+{
+    service->places[TCP].any_host = true;
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        char text[400];
+        snprintf(text, sizeof text, "GET /status.json HTTP/1.1\r\n%s\r\n\r\n", hosts[i].lines);
+        ck_assert_int_eq(ask_raw(true, text).status, 200);
+    }
+}
+END_TEST
+
+START_TEST(which_address_is_for_others)
+{
+    static const struct {
+        const char *host;
+        bool for_others;
+    } cases[] = {{"127.0.0.1", false}, {"127.7.7.7", false}, {"::1", false},       {"0.0.0.0", true},
+                 {"192.0.2.1", true},  {"::", true},         {"2001:db8::1", true}};
+    ck_assert(!service->places[TCP].any_host);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct config other = config;
+        strcpy(other.http.address.host, cases[i].host);
+        ck_assert_msg(is_for_others(&other) == cases[i].for_others, "%s", cases[i].host);
+    }
+}
+END_TEST
+
 START_TEST(a_host_in_the_target_counts_too)
 {
     static const char *const targets[] = {"http://evil.example/status.json", "//evil.example/status.json"};
@@ -447,6 +484,8 @@ START_TEST(parameters_that_a_page_does_not_know_are_refused)
 {
     struct answer answer = ask(false, "GET", "/clients?sort=refused&m=1");
     assert_error(&answer, 400, "parameter \"m\" is unknown here; there are: sort, n");
+    answer = ask(false, "GET", "/clients?n=1&sort=refused&N=2");
+    assert_error(&answer, 400, "parameter \"n\" is given twice");
     answer = ask(false, "GET", "/clients?N=1");
     ck_assert_int_eq(answer.status, 200);
     static const char *const without[] = {"/?a=b", "/status.js?a=b", "/metrics?a=b"};
@@ -506,6 +545,22 @@ START_TEST(a_mistake_of_a_page_arrives_as_it_is)
     memory_is_short = true;
     ck_assert_int_eq(ask(true, "GET", "/status.json").status, 503);
     ck_assert_int_eq(ask(true, "GET", "/metrics").status, 503);
+}
+END_TEST
+
+START_TEST(large_answers_wait_for_each_other)
+{
+    bans_size = 3 << 20;
+    int fd = enter(false);
+    say(fd, "GET /bans HTTP/1.1\r\nHost: x\r\n\r\n");
+    await(http_socket_waiting(service->places[CONTROL].socket) > (1 << 20));
+    struct answer answer = ask(false, "GET", "/bans");
+    assert_error(&answer, 503, "have not been taken yet");
+    answer = ask(false, "GET", "/clients");
+    assert_error(&answer, 503, "have not been taken yet");
+    ck_assert_int_eq(ask(false, "GET", "/status.json").status, 200);
+    close(fd);
+    await(ask(false, "GET", "/clients").status == 200);
 }
 END_TEST
 
@@ -696,6 +751,28 @@ START_TEST(what_finds_no_room_in_the_queue_is_told_as_lost)
 }
 END_TEST
 
+START_TEST(who_comes_later_is_not_told_of_what_was_lost_before)
+{
+    uint64_t lost = 0;
+    int first = follow();
+    struct reader *reader = reading(first);
+    for (int i = 0; i < EVENTS_QUEUE + 100; i++)
+        tell_one("old", (uint32_t)i);
+    for (size_t got = 0; got < EVENTS_QUEUE; got += count_lines(reader, &lost)) {
+        turn();
+        look(reader);
+    }
+    int second = follow();
+    reader = reading(second);
+    tell_one("next", 1);
+    await(has_text(reader, "next"));
+    ck_assert_uint_eq(count_lines(reader, &lost), 1);
+    ck_assert_uint_eq(lost, 0);
+    close(first);
+    close(second);
+}
+END_TEST
+
 #define TELLERS 4
 #define TOLD 3000
 
@@ -754,9 +831,25 @@ START_TEST(closing_ends_those_who_follow_and_telling_goes_on_without_effect)
 }
 END_TEST
 
+/* As on a system that cannot tell that the other side has closed. */
+static void restart_without_early_close(void)
+{
+    struct event_config *simple = event_config_new();
+    tear_down();
+    set_up_loop = simple;
+    event_config_avoid_method(simple, "epoll");
+    event_config_avoid_method(simple, "poll");
+    set_up();
+    event_config_free(simple);
+    set_up_loop = NULL;
+    ck_assert(!(event_base_get_features(base) & EV_FEATURE_EARLY_CLOSE));
+}
+
 START_TEST(an_empty_line_shows_that_the_daemon_lives)
 {
     const struct timeval often = {.tv_usec = 20000};
+    if (_i == 1)
+        restart_without_early_close();
     struct http_events *events = http_events_new(wall);
     ck_assert(http_events_start(events, base, &often));
     service->places[CONTROL].events = events;
@@ -824,6 +917,8 @@ static Suite *test_suite(void)
     tcase_add_loop_test(served, nothing_else_is_there, 0, 2);
     tcase_add_loop_test(served, an_answer_is_whole_and_one_to_head_has_no_body, 0, 2);
     tcase_add_loop_test(served, over_tcp_the_host_is_an_address_or_localhost, 0, sizeof hosts / sizeof *hosts);
+    tcase_add_test(served, on_an_address_for_others_the_host_is_any);
+    tcase_add_test(served, which_address_is_for_others);
     tcase_add_test(served, a_host_in_the_target_counts_too);
     tcase_add_test(served, parameters_are_decoded);
     tcase_add_test(served, parameters_that_are_none_are_refused);
@@ -831,14 +926,16 @@ static Suite *test_suite(void)
     tcase_add_test(served, a_get_with_a_body_is_refused_and_the_body_is_no_request);
     tcase_add_test(served, requests_that_are_too_big_are_refused);
     tcase_add_test(served, a_mistake_of_a_page_arrives_as_it_is);
+    tcase_add_test(served, large_answers_wait_for_each_other);
     tcase_add_test(served, reload_says_what_there_was_to_say);
     tcase_add_test(served, events_are_told_from_the_moment_of_asking);
     tcase_add_test(served, so_many_may_follow_and_no_more);
     tcase_add_test(served, who_reads_slowly_is_told_how_much_is_missing);
     tcase_add_test(served, what_finds_no_room_in_the_queue_is_told_as_lost);
+    tcase_add_test(served, who_comes_later_is_not_told_of_what_was_lost_before);
     tcase_add_test(served, many_threads_tell);
     tcase_add_test(served, closing_ends_those_who_follow_and_telling_goes_on_without_effect);
-    tcase_add_test(served, an_empty_line_shows_that_the_daemon_lives);
+    tcase_add_loop_test(served, an_empty_line_shows_that_the_daemon_lives, 0, 2);
     tcase_add_test(served, the_control_socket_has_its_mode_and_a_stale_one_is_replaced);
     tcase_add_test(served, neither_section_neither_service);
     return suite;

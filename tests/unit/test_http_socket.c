@@ -268,6 +268,97 @@ START_TEST(an_answer_that_is_not_taken_is_ended)
 }
 END_TEST
 
+/* What nobody is to read yet stays where it is sent from, which is all that the sender's own buffer holds; or it is no
+ * request, and the connection ends. */
+static const struct {
+    const char *begin, *more;
+    bool stream, ends;
+} floods[] = {
+    {GET, "x", false, false},
+    {GET, GET, false, false},
+    {GET, "x", true, false},
+    {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", "0", false, true},
+    {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;", "x", false, true},
+};
+
+#define FLOOD_MAX (8 << 20)
+
+START_TEST(what_is_sent_is_not_kept_without_end)
+{
+    static char piece[16384];
+    const size_t length = strlen(floods[_i].more);
+    size_t sent = 0, size = sizeof piece / length * length, place = 0;
+
+    for (size_t i = 0; i < size; i += length)
+        memcpy(piece + i, floods[_i].more, length);
+    stream = floods[_i].stream;
+    answer_size = 8 << 20;
+    start();
+    int fd = enter();
+    say(fd, floods[_i].begin);
+    for (int64_t last = now_ms(); now_ms() - last < 500 && sent < FLOOD_MAX; turn()) {
+        ssize_t now = send(fd, piece + place, size - place, MSG_NOSIGNAL);
+        if (now <= 0)
+            continue;
+        sent += (size_t)now;
+        place = (place + (size_t)now) % size;
+        last = now_ms();
+    }
+    ck_assert_uint_lt(sent, 1 << 20);
+    ck_assert_uint_eq(http_socket_connections(http), !floods[_i].ends);
+    close(fd);
+}
+END_TEST
+
+/* The loop rests meanwhile. */
+START_TEST(what_waits_costs_nothing)
+{
+    static char flood[100000];
+    unsigned turns = 0;
+
+    memset(flood, 'x', sizeof flood);
+    stream = _i;
+    answer_size = 8 << 20;
+    start();
+    int fd = enter();
+    say(fd, GET);
+    await(http_socket_connections(http) == 1);
+    ck_assert_int_gt(send(fd, flood, sizeof flood, MSG_NOSIGNAL), 30000);
+    turn_for(50);
+    for (int64_t until = now_ms() + 200; now_ms() < until; turns++)
+        turn();
+    ck_assert_uint_lt(turns, 100);
+    close(fd);
+}
+END_TEST
+
+START_TEST(what_waited_is_read)
+{
+    static char requests[200000];
+    size_t count = 0;
+
+    for (; (count + 1) * (sizeof GET - 1) < sizeof requests; count++)
+        memcpy(requests + count * (sizeof GET - 1), GET, sizeof GET);
+    start();
+    int fd = enter();
+    say(fd, requests);
+    struct reader *reader = reading(fd);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_int_eq(take(reader, false).status, 200);
+    close(fd);
+    /* The longest body, and a request behind it that came with its end. */
+    char *end = requests + sprintf(requests, "POST / HTTP/1.1\r\nContent-Length: 16384\r\n\r\n%016384d", 0);
+    for (int i = 0; i < 600; i++)
+        end += sprintf(end, "%s", GET);
+    fd = enter();
+    say(fd, requests);
+    reader = reading(fd);
+    for (size_t i = 0; i < 601; i++)
+        ck_assert_int_eq(take(reader, false).status, 200);
+    close(fd);
+}
+END_TEST
+
 START_TEST(an_endless_answer_has_no_time_and_tells_of_its_end)
 {
     bounds.answer = bounds.idle = bounds.request = (struct timeval)SHORT;
@@ -360,6 +451,9 @@ static Suite *test_suite(void)
     tcase_add_test(tests, silence_after_an_answer_is_ended_but_not_a_request_that_has_begun);
     tcase_add_test(tests, what_is_sent_early_is_a_request_that_has_begun);
     tcase_add_test(tests, an_answer_that_is_not_taken_is_ended);
+    tcase_add_loop_test(tests, what_is_sent_is_not_kept_without_end, 0, sizeof floods / sizeof *floods);
+    tcase_add_loop_test(tests, what_waits_costs_nothing, 0, 2);
+    tcase_add_test(tests, what_waited_is_read);
     tcase_add_test(tests, an_endless_answer_has_no_time_and_tells_of_its_end);
     tcase_add_test(tests, it_closes_whatever_state_its_connections_are_in);
     tcase_add_test(tests, without_descriptors_nobody_is_accepted_and_the_loop_rests);

@@ -69,6 +69,15 @@ static void set_up_config(void)
     config.line[GLOBAL_USER] = 7;
 }
 
+static void write_text(const char *name, const char *text)
+{
+    FILE *file = fopen(name, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+    chmod(name, 0644);
+}
+
 static void read_status(struct outcome *outcome)
 {
     char line[4096];
@@ -334,25 +343,21 @@ START_TEST(what_took_a_sockets_place_is_not_given_away)
 }
 END_TEST
 
-START_TEST(directories_that_are_made_are_given_to_the_user)
+START_TEST(the_folder_of_the_control_socket_is_given_to_the_user)
 {
     snprintf(other, sizeof other, "%s/run/tidegated.pid", directory);
     config.pid_file = other;
     config.control = (struct socket_config){.socket = (char *)"unix:", .address.kind = SOCKET_UNIX};
     snprintf(config.control.address.path, sizeof config.control.address.path, "%s/steer/control.sock", directory);
-    privileges_make_directories(&config, false);
+    privileges_make_directory(&config);
+    privileges_make_directory(&config);
     snprintf(other, sizeof other, "%s/run", directory);
-    ck_assert_int_lt(access(other, F_OK), 0);
-    snprintf(other, sizeof other, "%s/run/tidegated.pid", directory);
-    privileges_make_directories(&config, true);
-    privileges_make_directories(&config, true);
-    snprintf(other, sizeof other, "%s/run", directory);
-    assert_belongs(other, uid, gid, 0755);
+    ck_assert_int_lt(access(other, F_OK), 0); /* who holds the pid file says whom root kills */
     snprintf(other, sizeof other, "%s/steer", directory);
     assert_belongs(other, uid, gid, 0755);
     /* One that was there before keeps its owner. */
     ck_assert_int_eq(chown(other, 0, 0), 0);
-    privileges_make_directories(&config, true);
+    privileges_make_directory(&config);
     assert_belongs(other, 0, 0, 0755);
 }
 END_TEST
@@ -364,6 +369,29 @@ START_TEST(a_configuration_that_the_user_cannot_read_is_told)
     ck_assert(outcome.settled);
     ck_assert_msg(strstr(outcome.log, "a reload will fail") && strstr(outcome.log, path) && strstr(outcome.log, nobody),
                   "\"%s\"", outcome.log);
+}
+END_TEST
+
+START_TEST(a_list_that_the_user_cannot_read_is_told)
+{
+    struct config_messages messages = {.count = 0};
+    struct config *loaded;
+    char text[300];
+    snprintf(other, sizeof other, "%s/list", directory);
+    snprintf(text, sizeof text, "user = %s\nlistener { peer office { file = \"list\" } }\ndeny { file = \"list\" }\n",
+             nobody);
+    write_text(other, "192.0.2.1\n");
+    write_text(path, text);
+    ck_assert_msg(config_load(path, &loaded, &messages), "%s", messages.count ? messages.list[0].text : "");
+    config = *loaded;
+    struct outcome outcome = settle_as(NULL);
+    ck_assert(outcome.settled);
+    ck_assert_msg(!strstr(outcome.log, "a reload will fail"), "\"%s\"", outcome.log);
+    chmod(other, 0600);
+    outcome = settle_as(NULL);
+    ck_assert(outcome.settled);
+    ck_assert_msg(strstr(outcome.log, "a reload will fail") && strstr(outcome.log, other), "\"%s\"", outcome.log);
+    config_free(&loaded);
 }
 END_TEST
 
@@ -405,7 +433,8 @@ static Suite *test_suite(void)
     tcase_add_checked_fixture(gifts, set_up_config, NULL);
     tcase_add_test(gifts, sockets_are_given_to_the_user);
     tcase_add_test(gifts, what_took_a_sockets_place_is_not_given_away);
-    tcase_add_test(gifts, directories_that_are_made_are_given_to_the_user);
+    tcase_add_test(gifts, the_folder_of_the_control_socket_is_given_to_the_user);
     tcase_add_test(gifts, a_configuration_that_the_user_cannot_read_is_told);
+    tcase_add_test(gifts, a_list_that_the_user_cannot_read_is_told);
     return suite;
 }
