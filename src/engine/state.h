@@ -130,6 +130,7 @@ enum slots_judged {
 struct coming {
     enum session_hold hold;
     enum slots_judged slots;
+    bool late;       /* a door that only asks says so after the connect: perhaps not for the first time */
     bool over;       /* of the session that it goes on from */
     uint64_t scored; /* likewise */
 };
