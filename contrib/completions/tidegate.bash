@@ -14,7 +14,7 @@ _tidegate_limits() {
 _tidegate() {
     local commands="status top clients domains bans ban unban explain eval reload check events help"
     local options="-c --socket --json --help --version"
-    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" skip="" i
+    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" skip="" words=0 i
 
     for ((i = 1; i < COMP_CWORD; i++)); do
         if [ -n "$skip" ]; then
@@ -25,8 +25,7 @@ _tidegate() {
         -c | --socket) skip=yes ;;
         -*) ;;
         *)
-            command=${COMP_WORDS[i]}
-            break
+            if [ -n "$command" ]; then words=$((words + 1)); else command=${COMP_WORDS[i]}; fi
             ;;
         esac
     done
@@ -57,7 +56,7 @@ _tidegate() {
     '') options="$options $commands" ;;
     clients | domains) options="$options --sort --count -n" ;;
     bans) options="$options --limit --count -n" ;;
-    ban) [ "$previous" = ban ] || options="$options for" ;;
+    ban) [ "$words" -ne 1 ] || options="$options for" ;;
     unban) options="$options --limit --since" ;;
     explain | eval) options="$options --listen --daemon-name" ;;
     check)

@@ -76,6 +76,16 @@ void messages_warning(struct config_messages *messages, const char *file, unsign
     va_end(arguments);
 }
 
+const char *message_mark(const struct message *message)
+{
+    return message->severity == MESSAGE_WARNING ? "warning: " : "";
+}
+
+size_t messages_left_out(const struct config_messages *messages)
+{
+    return messages->errors + messages->warnings - messages->count;
+}
+
 bool messages_full(const struct config_messages *messages)
 {
     return messages->errors >= MESSAGES_MAX;

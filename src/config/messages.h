@@ -20,6 +20,9 @@ struct message {
     char *text; /* "FILE:LINE: what is wrong; what would be right", no line end; "FILE: ..." where no line is meant */
 };
 
+/* What is to stand before the text wherever it is shown: "warning: " or "". */
+const char *message_mark(const struct message *message);
+
 /* All zero is an empty list. */
 struct config_messages {
     struct message list[MESSAGES_MAX];
@@ -35,12 +38,15 @@ struct config_messages {
 #endif
 
 /* Adds an error, or a warning, about line `line` of `file`; line 0 means the file as a whole; without a `file` the
- * text names it itself. A text that finds no room
- * is counted only, but an error takes the place of the last warning. Control characters come out as '?'. */
+ * text names it itself. A text that finds no room is counted only, but an error takes the place of the last warning.
+ * Control characters come out as '?'. */
 void messages_error(struct config_messages *messages, const char *file, unsigned line, const char *format, ...)
     MESSAGE_FORMAT(4, 5);
 void messages_warning(struct config_messages *messages, const char *file, unsigned line, const char *format, ...)
     MESSAGE_FORMAT(4, 5);
+
+/* How many were told that found no room. */
+size_t messages_left_out(const struct config_messages *messages);
 
 /* True when no further error would find room: time to stop looking for more. */
 bool messages_full(const struct config_messages *messages);

@@ -142,31 +142,29 @@ json_t *control_ban(struct control *control, const struct evkeyvalq *parameters,
                              OPERATOR_BANS_MAX);
     report_ban(shown, seconds * NS_PER_S);
     *status = 200;
-    return json_pack("{s:o, s:I, s:b}", "target", control_text(shown), "for", (json_int_t)seconds, "changed",
-                     result == BAN_CHANGED);
+    return json_pack("{s:o, s:I, s:b, s:s}", "target", control_text(shown), "for", (json_int_t)seconds, "changed",
+                     result == BAN_CHANGED, "action",
+                     action_name(control->config->monitor ? ACTION_MONITOR : ACTION_REFUSE));
 }
 
 /* Lifts what fits, a stretch of the table at a time. */
-static size_t lift(struct control *control, const struct unban *unban)
+static void lift(struct control *control, const struct unban *unban, struct unbanned *done)
 {
     uint64_t next = 0;
-    size_t lifted = 0;
 
     do {
         pthread_mutex_lock(control->lock);
-        lifted += engine_unban(control->engine, unban, control->now(), &next);
+        engine_unban(control->engine, unban, control->now(), &next, done);
         pthread_mutex_unlock(control->lock);
     } while (next != 0);
-    return lifted;
 }
 
 /* A name, in each form in which a limit may count it: what a client says in HELO may look like an address, and the name
  * of a user like anything. */
-static size_t lift_name(struct control *control, const char *text, struct unban *unban)
+static void lift_name(struct control *control, const char *text, struct unban *unban, struct unbanned *done)
 {
     static void (*const forms[])(const char *, char[NAME_SIZE]) = {name_domain, name_address, name_user};
     struct ban_target targets[3] = {{.name = ""}, {.name = ""}, {.name = ""}};
-    size_t lifted = 0;
 
     for (size_t i = 0; i < 3; i++) {
         bool known = false;
@@ -175,9 +173,8 @@ static size_t lift_name(struct control *control, const char *text, struct unban 
             known = strcmp(targets[j].name, targets[i].name) == 0;
         unban->target = &targets[i];
         if (!known)
-            lifted += lift(control, unban);
+            lift(control, unban, done);
     }
-    return lifted;
 }
 
 json_t *control_unban(struct control *control, const struct evkeyvalq *parameters, int *status)
@@ -186,9 +183,9 @@ json_t *control_unban(struct control *control, const struct evkeyvalq *parameter
     const char *text = control_parameter(parameters, "target");
     struct ban_target block = {.name = ""};
     struct unban unban = {.target = NULL};
+    struct unbanned done = {0};
     int64_t since = 0;
     bool is_block = false;
-    size_t lifted = 0;
     json_t *error;
 
     if (!control_known(parameters, names, &error, status) ||
@@ -203,11 +200,11 @@ json_t *control_unban(struct control *control, const struct evkeyvalq *parameter
     unban.since_ns = since * NS_PER_S;
     if (!text || is_block) {
         unban.target = text ? &block : NULL;
-        lifted = lift(control, &unban);
+        lift(control, &unban, &done);
     }
     if (text)
-        lifted += lift_name(control, text, &unban);
-    report_unban(text, unban.limit, unban.since_ns, lifted);
+        lift_name(control, text, &unban, &done);
+    report_unban(text, unban.limit, unban.since_ns, &done);
     *status = 200;
-    return json_pack("{s:I}", "lifted", (json_int_t)lifted);
+    return json_pack("{s:I, s:I}", "lifted", (json_int_t)done.lifted, "forgotten", (json_int_t)done.forgotten);
 }

@@ -288,16 +288,18 @@ static void send_reload(const struct http_place *place, struct evhttp_request *r
 {
     struct config_messages messages = {.count = 0};
     bool reloaded = place->reload(&messages);
-    size_t untold = messages.errors + messages.warnings - messages.count;
+    json_int_t left_out = (json_int_t)messages_left_out(&messages);
+    char text[MESSAGE_SIZE + 16];
     json_t *list = json_array(), *answer;
 
-    for (size_t i = 0; i < messages.count; i++)
-        json_array_append_new(list, control_text(messages.list[i].text));
-    if (untold > 0)
-        json_array_append_new(list, json_sprintf("%zu more", untold));
+    for (size_t i = 0; i < messages.count; i++) {
+        snprintf(text, sizeof text, "%s%s", message_mark(&messages.list[i]), messages.list[i].text);
+        json_array_append_new(list, control_text(text));
+    }
     messages_clear(&messages);
-    answer = reloaded ? json_pack("{s:b, s:o}", "reloaded", true, "messages", list)
-                      : json_pack("{s:s, s:o}", "error", "the rules stay as they were", "messages", list);
+    answer = reloaded ? json_pack("{s:b, s:o, s:I}", "reloaded", true, "messages", list, "left_out", left_out)
+                      : json_pack("{s:s, s:o, s:I}", "error", "the rules stay as they were", "messages", list,
+                                  "left_out", left_out);
     send_json(request, reloaded ? HTTP_OK : 409, answer);
 }
 

@@ -38,13 +38,13 @@ static const char usage[] = "usage: tidegated [-c FILE] [-f] [-t] [-d] [-V]\n"
 static void print_messages(const struct config_messages *messages)
 {
     for (size_t i = 0; i < messages->count; i++) {
-        bool warning = messages->list[i].severity == MESSAGE_WARNING;
-        fprintf(stderr, "%stidegated: %s%s\n", log_prefix(warning ? LOG_WARNING : LOG_ERR), warning ? "warning: " : "",
-                messages->list[i].text);
+        const struct message *message = &messages->list[i];
+        fprintf(stderr, "%stidegated: %s%s\n", log_prefix(message->severity == MESSAGE_WARNING ? LOG_WARNING : LOG_ERR),
+                message_mark(message), message->text);
     }
-    size_t told = messages->errors + messages->warnings;
-    if (told > messages->count)
-        fprintf(stderr, "%stidegated: and %zu more\n", log_prefix(LOG_ERR), told - messages->count);
+    size_t left_out = messages_left_out(messages);
+    if (left_out > 0)
+        fprintf(stderr, "%stidegated: and %zu more\n", log_prefix(LOG_ERR), left_out);
 }
 
 /* In the background what goes wrong before all is well is told on the terminal and in the log: either may be where

@@ -166,7 +166,7 @@ void report_ban(const char *target, int64_t length_ns)
     log_send(&line, LOG_NOTICE);
 }
 
-void report_unban(const char *target, const char *limit, int64_t since_ns, size_t lifted)
+void report_unban(const char *target, const char *limit, int64_t since_ns, const struct unbanned *done)
 {
     struct log_line line;
     log_begin(&line);
@@ -177,7 +177,8 @@ void report_unban(const char *target, const char *limit, int64_t since_ns, size_
         log_text(&line, "limit", limit);
     if (since_ns > 0)
         log_seconds(&line, "since", since_ns);
-    log_number(&line, "lifted", lifted);
+    log_number(&line, "lifted", done->lifted);
+    log_number(&line, "forgotten", done->forgotten);
     log_send(&line, LOG_NOTICE);
 }
 
@@ -212,10 +213,10 @@ void report_messages(const struct config_messages *messages)
         bool error = messages->list[i].severity == MESSAGE_ERROR;
         log_event(error ? LOG_ERR : LOG_WARNING, error ? "config_error" : "config_warning", messages->list[i].text);
     }
-    if (messages->errors + messages->warnings > messages->count) {
+    if (messages_left_out(messages) > 0) {
         log_begin(&line);
         log_text(&line, "event", "config_error");
-        log_number(&line, "more", messages->errors + messages->warnings - messages->count);
+        log_number(&line, "more", messages_left_out(messages));
         log_send(&line, LOG_ERR);
     }
 }

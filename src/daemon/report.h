@@ -7,6 +7,7 @@
 #define DAEMON_REPORT_H
 
 #include "config/messages.h"
+#include "engine/bans.h"
 #include "engine/engine.h"
 
 /* A limit that an event was over; `client` is the whole address of the client it is about. */
@@ -34,10 +35,10 @@ void report_totals(const struct engine_totals *totals);
 /* What a limit has done so far; nothing is said of one that has done nothing. */
 void report_limit(const struct limit_view *view);
 
-/* An administrator has banned `target`; has lifted so many bans: of a target, of a limit (either may be NULL), of those
- * that began so long ago at most (0: whenever). */
+/* An administrator has banned `target`; has lifted bans: of a target, of a limit (either may be NULL), of those that
+ * began so long ago at most (0: whenever). */
 void report_ban(const char *target, int64_t length_ns);
-void report_unban(const char *target, const char *limit, int64_t since_ns, size_t lifted);
+void report_unban(const char *target, const char *limit, int64_t since_ns, const struct unbanned *done);
 
 /* So many keys had to go before their time, and so many found no room, since this was last told. */
 void report_evictions(uint64_t evicted, uint64_t untracked);

@@ -238,6 +238,7 @@ struct lifting {
     struct engine *engine;
     const struct rules *rules;
     const struct unban *unban;
+    struct unbanned *done;
     uint32_t keys[2][4]; /* the only ones that the target's records may have, and how many; 0: it may have any */
     unsigned key_count;
     uint64_t tick;
@@ -267,7 +268,7 @@ static bool forgets(const struct unban *unban)
     return unban->target && unban->since_ns == 0;
 }
 
-static bool lift_operator(struct lifting *lifting, uint32_t index)
+static void lift_operator(struct lifting *lifting, uint32_t index)
 {
     const struct operator_ban *ban = operator_bans_at(lifting->engine->operator_bans, index);
     const struct unban *unban = lifting->unban;
@@ -275,16 +276,16 @@ static bool lift_operator(struct lifting *lifting, uint32_t index)
 
     if (!ban || ban->until <= now || !recent(unban, now - ban->since) ||
         (unban->limit && strcmp(unban->limit, limit_name(LIMIT_BAN)) != 0))
-        return false;
+        return;
     if (unban->target) {
         const struct ban_target *target = unban->target, *banned = &ban->target;
         const bool of_name = target->clients.addr.family == ADDR_NONE;
         if (of_name != (banned->clients.addr.family == ADDR_NONE) ||
             !(of_name ? domain_holds(target->name, banned->name) : holds(&target->clients, &banned->clients)))
-            return false;
+            return;
     }
     operator_bans_remove(lifting->engine->operator_bans, index);
-    return true;
+    lifting->done->lifted++;
 }
 
 /* The key for which write_key() has written that text; false when it has not. */
@@ -313,13 +314,21 @@ static void find_keys(struct lifting *lifting)
     lifting->key_count = 1;
 }
 
-/* Returns how many bans are lifted: one at most. */
-static size_t lift_record(struct lifting *lifting, uint32_t index, const struct owners *owners)
+/* Whether that window of the record still counts anything. */
+static bool counts_in(const struct record *record, unsigned slot, uint64_t tick)
+{
+    struct window window = record->windows[slot];
+
+    window_advance(&window, tick - table_age(record, tick), tick);
+    return window_count(&window) > 0;
+}
+
+/* One ban at most is lifted. */
+static void lift_record(struct lifting *lifting, uint32_t index, const struct owners *owners)
 {
     struct engine *engine = lifting->engine;
     struct record *record = table_record(engine->table, index);
     const struct unban *unban = lifting->unban;
-    size_t lifted = 0;
 
     for (size_t i = 0; i < owners->count; i++) {
         const limit_block_id block = owners->blocks[i].block;
@@ -330,20 +339,21 @@ static size_t lift_record(struct lifting *lifting, uint32_t index, const struct 
                            recent(unban, since_of(engine, record, lifting->tick));
         if (lifts) {
             table_unban(engine->table, index);
-            lifted++;
+            lifting->done->lifted++;
         }
         if (!lifts && !forgets(unban))
             continue;
+        if (kind->slot < RECORD_WINDOWS && !lifts)
+            lifting->done->forgotten += counts_in(record, kind->slot, lifting->tick);
         if (kind->slot < RECORD_WINDOWS)
             record->windows[kind->slot] = (struct window){.shape = 0};
         if (kind->count == COUNT_NETWORKS)
             record->reputation_step = engine->networks_epoch;
     }
-    return lifted;
 }
 
 /* What there may be at one place of the table. */
-static size_t lift_walked(struct lifting *lifting, uint32_t index)
+static void lift_walked(struct lifting *lifting, uint32_t index)
 {
     const struct record *record = table_at(lifting->engine->table, index);
     const struct ban_target *target = lifting->unban->target;
@@ -351,30 +361,28 @@ static size_t lift_walked(struct lifting *lifting, uint32_t index)
 
     /* Most records are passed over by a look at two of their fields. */
     if (!record || (!forgets(lifting->unban) && !table_banned(record, lifting->tick)))
-        return 0;
+        return;
     const struct owners owners = find_owners(lifting->rules, record);
     if (target && (owners.family != target->clients.addr.family ||
                    !client_of(lifting->rules, record, owners.family, &client) || !holds(&target->clients, &client)))
-        return 0;
-    return lift_record(lifting, index, &owners);
+        return;
+    lift_record(lifting, index, &owners);
 }
 
 /* What the limits of the first group from `group` on have for the target. */
-static size_t lift_looked_up(struct lifting *lifting, uint64_t group)
+static void lift_looked_up(struct lifting *lifting, uint64_t group)
 {
     const struct table *table = lifting->engine->table;
     struct owners owners = {.family = (enum addr_family)lifting->unban->target->clients.addr.family};
-    size_t lifted = 0;
 
     owners.blocks = rules_group_from(lifting->rules, group, &owners.count);
     if (owners.count == 0 || of_clients(lifting->rules, owners.blocks) != (owners.family != ADDR_NONE))
-        return 0;
+        return;
     for (unsigned i = 0; i < lifting->key_count; i++) {
         uint32_t index = table_find(table, owners.blocks->group ^ owners.family, lifting->keys[i]);
         if (index != TABLE_NONE)
-            lifted += lift_record(lifting, index, &owners);
+            lift_record(lifting, index, &owners);
     }
-    return lifted;
 }
 
 /* As walk_to(); where the target is looked up, past the administrators' there is a place for each group. */
@@ -382,17 +390,18 @@ static uint64_t lift_to(const struct lifting *lifting, uint64_t at)
 {
     size_t count;
 
-    at = lifting->key_count == 0 || at < OPERATOR_BANS_MAX ? walk_to(lifting->engine, at) : at;
-    if (lifting->key_count == 0 || at < OPERATOR_BANS_MAX)
+    if (lifting->key_count == 0)
+        return walk_to(lifting->engine, at);
+    if (at < operator_bans_extent(lifting->engine->operator_bans))
         return at;
-    const struct group_block *group = rules_group_from(lifting->rules, at - OPERATOR_BANS_MAX, &count);
+    const uint64_t from = at > OPERATOR_BANS_MAX ? at - OPERATOR_BANS_MAX : 0;
+    const struct group_block *group = rules_group_from(lifting->rules, from, &count);
     return count > 0 ? OPERATOR_BANS_MAX + group->group : UINT64_MAX;
 }
 
-size_t engine_unban(struct engine *engine, const struct unban *unban, int64_t now, uint64_t *next)
+void engine_unban(struct engine *engine, const struct unban *unban, int64_t now, uint64_t *next, struct unbanned *done)
 {
-    struct lifting lifting = {.engine = engine, .rules = tally_rules(engine->current), .unban = unban};
-    size_t lifted = 0;
+    struct lifting lifting = {.engine = engine, .rules = tally_rules(engine->current), .unban = unban, .done = done};
 
     engine_advance(engine, now);
     lifting.tick = engine_tick(engine);
@@ -402,13 +411,12 @@ size_t engine_unban(struct engine *engine, const struct unban *unban, int64_t no
     uint64_t at = lift_to(&lifting, *next);
     for (uint32_t left = ENGINE_BATCH; at != UINT64_MAX && left > 0; left--) {
         if (at < OPERATOR_BANS_MAX)
-            lifted += lift_operator(&lifting, (uint32_t)at);
+            lift_operator(&lifting, (uint32_t)at);
         else if (lifting.key_count > 0)
-            lifted += lift_looked_up(&lifting, at - OPERATOR_BANS_MAX);
+            lift_looked_up(&lifting, at - OPERATOR_BANS_MAX);
         else
-            lifted += lift_walked(&lifting, (uint32_t)(at - OPERATOR_BANS_MAX));
+            lift_walked(&lifting, (uint32_t)(at - OPERATOR_BANS_MAX));
         at = lift_to(&lifting, at + 1);
     }
     *next = at != UINT64_MAX ? at : 0;
-    return lifted;
 }

@@ -68,13 +68,19 @@ struct unban {
     int64_t since_ns;                /* began so long ago at most; 0: whenever */
 };
 
+/* What has been done so far: both grow from call to call. */
+struct unbanned {
+    size_t lifted;    /* bans, those that only monitor included */
+    size_t forgotten; /* counts of a limit for a key, above 0, that were forgotten without a ban of theirs */
+};
+
 /*
  * Lifts them, looking at no more than ENGINE_BATCH records from *next on, and moves *next on; it is 0 again when all is
- * done. Returns how many were lifted, those that only monitor included. What the limit has counted for that key is
- * forgotten with its ban, or the next event would ban it anew. With a target and no `since_ns`, what the limits over
- * windows (or the one that `limit` names) have counted for it is forgotten also where there is no ban, but what is open
- * stays counted. Bans that no limit in force has begun are as if they were not there, here and in engine_bans().
+ * done. What the limit has counted for that key is forgotten with its ban, or the next event would ban it anew. With a
+ * target and no `since_ns`, what the limits over windows (or the one that `limit` names) have counted for it is
+ * forgotten also where there is no ban, but what is open stays counted. Bans that no limit in force has begun are as if
+ * they were not there, here and in engine_bans().
  */
-size_t engine_unban(struct engine *engine, const struct unban *unban, int64_t now, uint64_t *next);
+void engine_unban(struct engine *engine, const struct unban *unban, int64_t now, uint64_t *next, struct unbanned *done);
 
 #endif

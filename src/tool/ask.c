@@ -65,15 +65,24 @@ int tool_judge_result(enum client_result result, const char *error)
     return result == CLIENT_BROKEN ? EX_SOFTWARE : EX_UNAVAILABLE;
 }
 
-int tool_judge_answer(const struct answer *answer)
+void tool_pass_on(const json_t *answer)
 {
-    json_t *json = json_loadb(answer->body, answer->size, 0, NULL);
-    const json_t *messages = field_list(json, "messages");
+    const json_t *messages = field_list(answer, "messages");
+    double left_out = field_number(answer, "left_out");
 
     for (size_t i = 0; i < json_array_size(messages); i++) {
         const char *message = json_string_value(json_array_get(messages, i));
         tool_complain("%s", message ? message : "?");
     }
+    if (left_out >= 1)
+        tool_complain("and %.0f more", left_out);
+}
+
+int tool_judge_answer(const struct answer *answer)
+{
+    json_t *json = json_loadb(answer->body, answer->size, 0, NULL);
+
+    tool_pass_on(json);
     if (*field_text(json, "error"))
         tool_complain("%s", field_text(json, "error"));
     else

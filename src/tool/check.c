@@ -6,12 +6,12 @@
 #include "config/config.h"
 #include "tool/tool.h"
 
-static int print_json(FILE *out, bool valid, struct config_messages *messages)
+static int print_json(FILE *out, bool valid, const struct config_messages *messages)
 {
     json_t *list = json_array();
 
     for (size_t i = 0; i < messages->count; i++) {
-        char *text = messages->list[i].text;
+        char *text = text_print("%s%s", message_mark(&messages->list[i]), messages->list[i].text);
         json_t *value = json_string(text);
         /* A file may hold bytes that are no UTF-8, and a message may have been cut within a character. */
         if (!value) {
@@ -21,8 +21,10 @@ static int print_json(FILE *out, bool valid, struct config_messages *messages)
             value = json_string(text);
         }
         json_array_append_new(list, value);
+        free(text);
     }
-    json_t *json = json_pack("{s:b, s:o}", "valid", valid, "messages", list);
+    json_t *json = json_pack("{s:b, s:o, s:I}", "valid", valid, "messages", list, "left_out",
+                             (json_int_t)messages_left_out(messages));
     bool written = json && json_dumpf(json, out, JSON_ENSURE_ASCII) == 0;
     fputc('\n', out);
     json_decref(json);
@@ -32,10 +34,9 @@ static int print_json(FILE *out, bool valid, struct config_messages *messages)
 static void print_messages(const struct config_messages *messages)
 {
     for (size_t i = 0; i < messages->count; i++)
-        tool_complain("%s%s", messages->list[i].severity == MESSAGE_WARNING ? "warning: " : "", messages->list[i].text);
-    size_t told = messages->errors + messages->warnings;
-    if (told > messages->count)
-        tool_complain("and %zu more", told - messages->count);
+        tool_complain("%s%s", message_mark(&messages->list[i]), messages->list[i].text);
+    if (messages_left_out(messages) > 0)
+        tool_complain("and %zu more", messages_left_out(messages));
 }
 
 int tool_check(struct tool *tool)

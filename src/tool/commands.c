@@ -60,6 +60,7 @@ const struct command commands[] = {
         .summary = "refuse an address, a network or a domain for a while",
         .text = "TARGET is an address, a CIDR block or a domain; DURATION is 24 hours when it is\n"
                 "not given. Who is banned already gets the new end. Sessions that are open go on.\n"
+                "With mode = monitor it is only watched, and the answer says so.\n"
                 "\n"
                 "    tidegate ban 192.0.2.0/24 for 2h\n"
                 "    tidegate ban spam.example\n",
@@ -74,7 +75,8 @@ const struct command commands[] = {
         .text = "Lifts the bans that fit everything that is given: those of TARGET (an address, a\n"
                 "CIDR block, a domain or another name that is counted), those of a limit (\"ban\":\n"
                 "administrators'), those that began not longer ago than a duration. A target or a\n"
-                "limit must be given. Exits with 1 when nothing was lifted.\n"
+                "limit must be given. With a target and no --since, what limits have counted for\n"
+                "it is forgotten, too, be it banned or not. Exits with 1 when there was neither.\n"
                 "\n"
                 "    tidegate unban 192.0.2.7\n"
                 "    tidegate unban --limit client_connections --since 10m\n",
@@ -102,7 +104,8 @@ const struct command commands[] = {
         .most = 1,
         .summary = "which values apply to a client, and which line says so",
         .text = "The caps, settings and limits that hold for sessions of the address ADDR on that\n"
-                "listen (:25), each with the scope, the file and the line that it comes from.\n",
+                "listen (:25 unless given), each with the scope, the file and the line that it\n"
+                "comes from.\n",
         .run = tool_eval,
     },
     {
@@ -158,9 +161,9 @@ static const char common[] = "  -c FILE               the configuration that nam
                              "  -V, --version         print the version\n";
 
 static const char statuses[] = "Exit status: 0 done, or yes; 1 no (explain: it would be refused; unban: nothing\n"
-                               "was lifted; check: there are mistakes); 64 bad usage; 69 the daemon cannot be\n"
-                               "reached; 70 an unexpected answer; 74 the output cannot be written; 75 the daemon\n"
-                               "could not do it.\n";
+                               "was lifted or forgotten; check: there are mistakes); 64 bad usage; 69 the daemon\n"
+                               "cannot be reached; 70 an unexpected answer; 74 the output cannot be written; 75\n"
+                               "the daemon could not do it.\n";
 
 const struct command *command_find(const char *name)
 {

@@ -75,7 +75,7 @@ char *control_socket_find(const char *file, bool given)
         path = text_copy(CONTROL_SOCKET_DEFAULT);
     if (!path) {
         for (size_t i = 0; i < messages.count; i++)
-            tool_complain("%s", messages.list[i].text);
+            tool_complain("%s%s", message_mark(&messages.list[i]), messages.list[i].text);
         if (messages.errors == 0)
             tool_complain("%s has no control section, so nobody can speak to tidegated; write: "
                           "control { socket = \"%s\" } there and restart it",

@@ -25,16 +25,6 @@ static bool told(struct follower *follower)
     return !follower->failed;
 }
 
-static void put_cut(const struct screen *screen, char *text)
-{
-    char *clean = text_clean(text);
-
-    text_put_cut(clean, screen->width > 0 ? screen->width : text_width(clean), screen->out);
-    fputc('\n', screen->out);
-    free(clean);
-    free(text);
-}
-
 static void put_event(const struct screen *screen, const json_t *event)
 {
     const char *client = field_text(event, "client"), *key = field_text(event, "key");
@@ -48,9 +38,9 @@ static void put_event(const struct screen *screen, const json_t *event)
     if (left >= 0)
         snprintf(banned, sizeof banned, ", %s %s",
                  field_true(event, "ban_began") ? "banned for" : "ban left:", text_duration(left, ban));
-    put_cut(screen, text_print("%s %-9s %s %.0f of %.0f: %s%s%s (%s)%s", clock, field_text(event, "action"),
-                               field_text(event, "limit"), field_number(event, "count"), field_number(event, "max"),
-                               client, *client && *key ? " " : "", key, field_text(event, "scope"), banned));
+    screen_cut(screen, "%s %-9s %s %.0f of %.0f: %s%s%s (%s)%s", clock, field_text(event, "action"),
+               field_text(event, "limit"), field_number(event, "count"), field_number(event, "max"), client,
+               *client && *key ? " " : "", key, field_text(event, "scope"), banned);
 }
 
 static bool take_line(struct follower *follower, const char *line)
@@ -64,11 +54,11 @@ static bool take_line(struct follower *follower, const char *line)
     json_t *event = json_loads(line, 0, NULL);
     double lost = field_number(event, "lost");
     if (lost >= 0)
-        put_cut(screen, text_print("... %.0f events were left out, as they came too fast", lost));
+        screen_cut(screen, "... %.0f events were left out, as they came too fast", lost);
     else if (json_is_object(event))
         put_event(screen, event);
     else
-        put_cut(screen, text_print("? %s", line));
+        screen_cut(screen, "? %s", line);
     json_decref(event);
     return told(follower);
 }

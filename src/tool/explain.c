@@ -91,9 +91,13 @@ static char *sentence(const json_t *answer, const char *who)
     if (!limit)
         return text_print("%s would be refused by %s.", who, field_text(answer, "refused_by"));
 
-    const char *name = strcmp(field_text(limit, "limit"), "ban") == 0 ? "an administrator" : field_text(limit, "limit");
+    bool of_administrator = strcmp(field_text(limit, "limit"), "ban") == 0;
+    const char *name = of_administrator ? "an administrator" : field_text(limit, "limit");
     char *why = reason(limit), *where = place(limit), *when = until(limit), *text;
-    if (admitted)
+    if (admitted && of_administrator)
+        text = text_print("%s would be let in. An administrator has banned %s, but mode = monitor: it is only watched.",
+                          who, *field_text(limit, "key") ? field_text(limit, "key") : "it");
+    else if (admitted)
         text = text_print("%s would be let in. If %s%s were not only monitored, it would be refused, as %s.", who, name,
                           where, why);
     else

@@ -113,6 +113,19 @@ void screen_say(const struct screen *screen, size_t indent, const char *format, 
     free(text);
 }
 
+void screen_cut(const struct screen *screen, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = text_print_list(format, arguments), *clean = text_clean(text);
+    va_end(arguments);
+
+    text_put_cut(clean, screen->width > 0 ? screen->width : text_width(clean), screen->out);
+    fputc('\n', screen->out);
+    free(clean);
+    free(text);
+}
+
 void style_begin(const struct screen *screen, enum style style)
 {
     if (screen->colours && escapes[style])

@@ -48,6 +48,9 @@ void grid_free(struct grid **table);
 /* A text, made harmless and wrapped; further lines begin with `indent` blanks. Ends the line. */
 void screen_say(const struct screen *screen, size_t indent, const char *format, ...) TEXT_FORMAT(3, 4);
 
+/* A text, made harmless, on one line: what the screen has no room for is cut. Ends the line. */
+void screen_cut(const struct screen *screen, const char *format, ...) TEXT_FORMAT(2, 3);
+
 /* Begins and ends a stretch of text in that style, where the screen has colours. */
 void style_begin(const struct screen *screen, enum style style);
 void style_end(const struct screen *screen, enum style style);

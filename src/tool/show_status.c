@@ -21,6 +21,18 @@ static enum style fill_style(double sessions, double max)
     return sessions >= max ? STYLE_BAD : sessions >= 0.8 * max ? STYLE_WARNING : STYLE_GOOD;
 }
 
+size_t scopes_in_use(const json_t *status)
+{
+    const json_t *scopes = field_list(status, "scopes"), *scope;
+    size_t count = 0, i;
+
+    json_array_foreach(scopes, i, scope)
+    {
+        count += field_number(scope, "sessions") > 0;
+    }
+    return count;
+}
+
 void show_scopes(const json_t *status, const struct screen *screen, size_t rows)
 {
     static const struct column columns[] = {{.heading = "SCOPE", .cut = true, .tail = true},
@@ -31,10 +43,15 @@ void show_scopes(const json_t *status, const struct screen *screen, size_t rows)
     const json_t *scopes = field_list(status, "scopes");
     struct grid *grid = grid_new(columns, 5);
     char bar[TEXT_BAR_MAX + 3];
+    size_t in_use = scopes_in_use(status), idle = rows > in_use ? rows - in_use : 0, shown = 0;
 
-    for (size_t i = 0; i < json_array_size(scopes) && i < rows; i++) {
+    for (size_t i = 0; i < json_array_size(scopes) && shown < rows; i++) {
         const json_t *scope = json_array_get(scopes, i);
         double sessions = field_number(scope, "sessions"), max = field_number(scope, "max");
+        if (!(sessions > 0) && idle == 0)
+            continue;
+        idle -= !(sessions > 0);
+        shown++;
         grid_cell(grid, STYLE_PLAIN, "%s", field_text(scope, "scope"));
         grid_number(grid, sessions);
         grid_number(grid, max > 0 ? max : -1);
@@ -43,9 +60,8 @@ void show_scopes(const json_t *status, const struct screen *screen, size_t rows)
     }
     grid_put(grid, screen);
     grid_free(&grid);
-    double rest = (double)json_array_size(scopes) - (double)rows;
-    double left_out = field_number(status, "scopes_left_out");
-    put_rest(screen, (rest > 0 ? rest : 0) + (left_out > 0 ? left_out : 0), "scopes (tidegate --json status)");
+    double rest = (double)(json_array_size(scopes) - shown), left_out = field_number(status, "scopes_left_out");
+    put_rest(screen, rest + (left_out > 0 ? left_out : 0), "scopes (tidegate --json status)");
 }
 
 /* The limits that have found anything. */
@@ -58,7 +74,7 @@ static void show_limits(const json_t *status, const struct screen *screen)
         {.heading = "UNTRACKED", .right = true}, {.heading = "BANS BEGUN", .right = true}};
     const json_t *limits = field_list(status, "limits");
     struct grid *grid = grid_new(columns, 6);
-    size_t silent = 0, i, k;
+    size_t shown = 0, i, k;
     const json_t *limit;
 
     json_array_foreach(limits, i, limit)
@@ -66,20 +82,17 @@ static void show_limits(const json_t *status, const struct screen *screen)
         double sum = 0;
         for (k = 0; k < 5; k++)
             sum += field_number(limit, fields[k]);
-        if (sum <= 0) {
-            silent++;
+        if (sum <= 0)
             continue;
-        }
+        shown++;
         grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "limit"));
         for (k = 0; k < 5; k++)
             grid_number(grid, field_number(limit, fields[k]));
     }
     grid_put(grid, screen);
     grid_free(&grid);
-    if (silent == json_array_size(limits))
+    if (shown == 0)
         fputs("No limit has refused anything yet.\n", screen->out);
-    else if (silent > 0)
-        fprintf(screen->out, "%zu other %s refused nothing.\n", silent, silent == 1 ? "limit has" : "limits have");
 }
 
 /* "connect 100, helo 98, ...": wrapped, as it can be long. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGTSTP, SIGCONT, SIGQUIT};
@@ -34,8 +35,12 @@ int signals_open(void)
         fcntl(ends[i], F_SETFD, FD_CLOEXEC);
     }
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof watched / sizeof watched[0]; i++)
+    for (size_t i = 0; i < sizeof watched / sizeof watched[0]; i++) {
+        /* What ends us also ends a write that nobody takes; what does not end us waits until it is taken. */
+        bool ends_us = watched[i] != SIGWINCH && watched[i] != SIGTSTP && watched[i] != SIGCONT;
+        action.sa_flags = ends_us ? 0 : SA_RESTART;
         sigaction(watched[i], &action, NULL);
+    }
     return ends[0];
 }
 

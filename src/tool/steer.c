@@ -23,14 +23,26 @@ int tool_ban(struct tool *tool)
     if (status != EX_OK)
         return status;
     double length = field_number(answer, "for");
+    bool watched = strcmp(field_text(answer, "action"), "monitor") == 0;
     if (length < 0)
         status = tool_unexpected("for");
     if (status == EX_OK && !tool->json)
-        screen_say(&tool->screen, 0, "%s %s %s", field_text(answer, "target"),
+        screen_say(&tool->screen, 0, "%s %s %s%s", field_text(answer, "target"),
                    field_true(answer, "changed") ? "was banned already; now it is for" : "is banned for",
-                   text_duration(length, left));
+                   text_duration(length, left), watched ? ", but mode = monitor: it is only watched" : "");
     json_decref(answer);
     return status;
+}
+
+static void put_unbanned(const struct screen *screen, double lifted, double forgotten, const char *target)
+{
+    if (lifted >= 1)
+        fprintf(screen->out, "%.0f %s lifted\n", lifted, lifted < 2 ? "ban was" : "bans were");
+    if (forgotten >= 1)
+        fprintf(screen->out, "%.0f %s forgotten\n", forgotten, forgotten < 2 ? "count was" : "counts were");
+    if (lifted < 1 && forgotten < 1)
+        screen_say(screen, 0, "no such ban was in force%s%s%s", target ? "; see tidegate explain " : "",
+                   target ? target : "", target ? ", and tidegate bans" : "");
 }
 
 int tool_unban(struct tool *tool)
@@ -50,18 +62,13 @@ int tool_unban(struct tool *tool)
     free(seconds);
     if (status != EX_OK)
         return status;
-    double lifted = field_number(answer, "lifted");
+    double lifted = field_number(answer, "lifted"), forgotten = field_number(answer, "forgotten");
     if (lifted < 0)
         status = tool_unexpected("lifted");
-    else if (lifted < 1)
+    else if (lifted < 1 && forgotten < 1)
         status = TOOL_NO;
-    if (lifted >= 0 && !tool->json) {
-        if (lifted < 1)
-            screen_say(&tool->screen, 0, "no such ban was in force%s%s%s", target ? "; see tidegate explain " : "",
-                       target ? target : "", target ? ", and tidegate bans" : "");
-        else
-            fprintf(tool->screen.out, "%.0f %s lifted\n", lifted, lifted < 2 ? "ban was" : "bans were");
-    }
+    if (lifted >= 0 && !tool->json)
+        put_unbanned(&tool->screen, lifted, forgotten, target);
     json_decref(answer);
     return status;
 }
@@ -76,11 +83,8 @@ int tool_reload(struct tool *tool)
         return status;
     if (!field_true(answer, "reloaded"))
         status = tool_unexpected("reloaded");
-    const json_t *messages = field_list(answer, "messages");
-    for (size_t i = 0; i < json_array_size(messages) && !tool->json; i++) {
-        const char *message = json_string_value(json_array_get(messages, i));
-        tool_complain("%s", message ? message : "?");
-    }
+    if (!tool->json)
+        tool_pass_on(answer);
     if (status == EX_OK && !tool->json)
         fputs("the new rules are in effect\n", tool->screen.out);
     json_decref(answer);

@@ -70,7 +70,7 @@ void help_command(const struct command *command, FILE *out);
 /* "tidegate: TEXT" on standard error, made harmless. */
 void tool_complain(const char *format, ...) TEXT_FORMAT(1, 2);
 
-/* The same, with a hint at the help, for bad usage. Returns EX_USAGE. */
+/* The same of bad usage; returns EX_USAGE. */
 int tool_usage(const char *format, ...) TEXT_FORMAT(1, 2);
 
 /* Whether whoever read our standard output has gone. */
@@ -91,6 +91,9 @@ int tool_post(struct tool *tool, const char *page, const struct parameter *param
 
 /* Finds the socket, for those who ask in their own way. Not EX_OK after a complaint. */
 int tool_find_socket(struct tool *tool);
+
+/* Complains of each of the `messages` that a page about a configuration has. */
+void tool_pass_on(const json_t *answer);
 
 /* What an answer other than 200 means: complains, and returns what to exit with. */
 int tool_judge_answer(const struct answer *answer);
@@ -114,7 +117,11 @@ tool_function tool_ban, tool_unban, tool_reload;                            /* s
 tool_function tool_explain, tool_eval;                                      /* explain.c, eval.c */
 tool_function tool_check, tool_events, tool_help;                           /* check.c, events.c, main.c */
 
-/* The scopes with their caps, at most `rows`, and one line about the rest. */
+/* The scopes with their caps, at most `rows`, and one line about the rest: those without sessions are left out first.
+ */
 void show_scopes(const json_t *status, const struct screen *screen, size_t rows);
+
+/* How many of the scopes have sessions. */
+size_t scopes_in_use(const json_t *status);
 
 #endif

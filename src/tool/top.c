@@ -17,9 +17,11 @@
 #define PERIOD_MS 2000
 #define PATIENCE_S 10
 
-#define SCOPE_ROWS 6
-#define LIMIT_ROWS 6
-#define CLIENT_ROWS 5
+/* What stands on the screen below the head: the rows of each part at most, and the lines that it takes besides: its
+ * heading, a blank line, what is said of it. */
+enum { SCOPES, LIMITS, REFUSED, BUSIEST, PARTS };
+static const size_t most_rows[PARTS] = {[SCOPES] = 6, [LIMITS] = 6, [REFUSED] = 5, [BUSIEST] = 5};
+static const size_t other_lines[PARTS] = {[SCOPES] = 3, [LIMITS] = 2, [REFUSED] = 3, [BUSIEST] = 3};
 
 struct top {
     struct tool *tool;
@@ -132,10 +134,11 @@ static int compare_rates(const void *left, const void *right)
     return (a->total < b->total) - (a->total > b->total);
 }
 
-/* The limits that have refused anything, or would have. Returns how many. */
-static size_t rate_limits(const struct top *top, struct limit_rate *rates)
+/* The limits that have refused anything, or would have: a new array, and how many. */
+static struct limit_rate *rate_limits(const struct top *top, size_t *found)
 {
     const json_t *limits = field_list(top->now, "limits"), *limit;
+    struct limit_rate *rates = text_memory(NULL, json_array_size(limits) * sizeof *rates);
     size_t count = 0, i;
 
     json_array_foreach(limits, i, limit)
@@ -148,22 +151,20 @@ static size_t rate_limits(const struct top *top, struct limit_rate *rates)
     }
     if (count > 1)
         qsort(rates, count, sizeof *rates, compare_rates);
-    return count;
+    *found = count;
+    return rates;
 }
 
-static void show_rates(const struct top *top, const struct screen *screen)
+static void show_rates(const struct top *top, const struct screen *screen, const struct limit_rate *rates, size_t rows)
 {
     static const struct column columns[] = {
         {.heading = "LIMIT", .cut = true},       {.heading = "REFUSED/S", .right = true},
         {.heading = "REFUSED", .right = true},   {.heading = "MONITORED/S", .right = true},
         {.heading = "MONITORED", .right = true}, {.heading = "BANS BEGUN", .right = true}};
-    size_t size = json_array_size(field_list(top->now, "limits"));
-    struct limit_rate *rates = text_memory(NULL, size * sizeof *rates);
     struct grid *grid = grid_new(columns, 6);
     double seconds = between(top);
 
-    size_t count = rate_limits(top, rates);
-    for (size_t i = 0; i < count && i < LIMIT_ROWS; i++) {
+    for (size_t i = 0; i < rows; i++) {
         const json_t *limit = rates[i].limit, *before = rates[i].before;
         grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "limit"));
         rate_cell(grid, field_number(limit, "refused"), field_number(before, "refused"), seconds);
@@ -174,9 +175,6 @@ static void show_rates(const struct top *top, const struct screen *screen)
     }
     grid_put(grid, screen);
     grid_free(&grid);
-    free(rates);
-    if (count == 0)
-        fputs("No limit has refused anything yet.\n", screen->out);
 }
 
 static void show_head(const struct top *top, const struct screen *screen)
@@ -190,14 +188,9 @@ static void show_head(const struct top *top, const struct screen *screen)
 
     if (localtime_r(&when, &local))
         strftime(clock, sizeof clock, "%H:%M:%S", &local);
-    char *text = text_print("tidegated %s  %s  %s, up %s  (q ends)", field_text(top->now, "version"), clock,
-                            monitor ? "only monitoring" : "blocking",
-                            text_duration(field_number(top->now, "now") - field_number(top->now, "started"), up));
-    char *clean = text_clean(text);
-    text_put_cut(clean, screen->width, screen->out);
-    fputc('\n', screen->out);
-    free(clean);
-    free(text);
+    screen_cut(screen, "tidegated %s  %s  %s, up %s  (q ends)", field_text(top->now, "version"), clock,
+               monitor ? "only monitoring" : "blocking",
+               text_duration(field_number(top->now, "now") - field_number(top->now, "started"), up));
 
     double connects = field_number(field_object(top->now, "events"), "connect");
     double before = field_number(field_object(top->before, "events"), "connect");
@@ -213,30 +206,84 @@ static void show_head(const struct top *top, const struct screen *screen)
     }
 }
 
+/* Shares out the lines of the screen: to each part that has anything to show a row in turn, as long as there are any.
+ * Scopes without sessions come last of all. A part for which there is no room gets none. */
+static void share_out(size_t lines, const size_t wanted[PARTS], size_t scopes, size_t rows[PARTS])
+{
+    size_t before = 0;
+
+    for (size_t part = 0; part < PARTS; part++) {
+        rows[part] = 0;
+        if (wanted[part] > 0 && lines > other_lines[part]) {
+            rows[part] = 1;
+            lines -= other_lines[part] + 1;
+        }
+    }
+    while (lines > 0 && lines != before) {
+        before = lines;
+        for (size_t part = 0; part < PARTS; part++)
+            if (lines > 0 && rows[part] > 0 && rows[part] < wanted[part] && rows[part] < most_rows[part]) {
+                rows[part]++;
+                lines--;
+            }
+    }
+    for (; lines > 0 && rows[SCOPES] > 0 && rows[SCOPES] < scopes && rows[SCOPES] < most_rows[SCOPES]; lines--)
+        rows[SCOPES]++;
+}
+
+static void show_list(const char *title, const json_t *clients, const struct screen *screen, size_t rows)
+{
+    if (rows == 0)
+        return;
+    fprintf(screen->out, "\n%s, in the last hour:\n", title);
+    show_clients(clients, screen, rows);
+}
+
+static void show_parts(const struct top *top, const struct screen *screen, size_t lines)
+{
+    const json_t *clients = field_object(top->now, "clients");
+    const json_t *busiest = field_list(clients, "busiest"), *refused = field_list(clients, "refused");
+    size_t limits, scopes = json_array_size(field_list(top->now, "scopes")), in_use = scopes_in_use(top->now);
+    struct limit_rate *rates = rate_limits(top, &limits);
+    const size_t wanted[PARTS] = {[SCOPES] = scopes > 0 && in_use == 0 ? 1 : in_use,
+                                  [LIMITS] = limits > 0 ? limits : 1,
+                                  [REFUSED] = json_array_size(refused),
+                                  [BUSIEST] = json_array_size(busiest)};
+    size_t rows[PARTS];
+
+    share_out(lines, wanted, scopes, rows);
+    if (rows[SCOPES] > 0) {
+        fputc('\n', screen->out);
+        show_scopes(top->now, screen, rows[SCOPES]);
+    }
+    if (rows[LIMITS] > 0) {
+        fputc('\n', screen->out);
+        if (limits > 0)
+            show_rates(top, screen, rates, rows[LIMITS]);
+        else
+            fputs("No limit has refused anything yet.\n", screen->out);
+    }
+    free(rates);
+    show_list("Most refused", refused, screen, rows[REFUSED]);
+    show_list("Busiest", busiest, screen, rows[BUSIEST]);
+}
+
 /* Draws what is known. False when the terminal cannot be written. */
 static bool draw(struct top *top)
 {
     struct screen screen = top->tool->screen;
     char *text = NULL;
-    size_t size = 0, rows;
+    size_t size = 0, rows, taken = 0;
 
     terminal_size(&rows, &screen.width);
     screen.out = open_memstream(&text, &size);
     if (!screen.out)
         return false;
-    const json_t *clients = field_object(top->now, "clients");
-    const json_t *busiest = field_list(clients, "busiest"), *refused = field_list(clients, "refused");
     show_head(top, &screen);
-    fputc('\n', screen.out);
-    show_scopes(top->now, &screen, SCOPE_ROWS);
-    fputc('\n', screen.out);
-    show_rates(top, &screen);
-    if (json_array_size(refused) > 0)
-        fputs("\nMost refused, in the last hour:\n", screen.out);
-    show_clients(refused, &screen, CLIENT_ROWS);
-    if (json_array_size(busiest) > 0)
-        fputs("\nBusiest, in the last hour:\n", screen.out);
-    show_clients(busiest, &screen, CLIENT_ROWS);
+    fflush(screen.out);
+    for (size_t i = 0; i < size; i++)
+        taken += text[i] == '\n';
+    show_parts(top, &screen, rows > taken ? rows - taken : 0);
     bool shown = fclose(screen.out) == 0 && terminal_show(text, rows);
     free(text);
     return shown;

@@ -44,7 +44,8 @@ def test_an_address_is_out_and_in_again(mta, gate, control):
     daemon = gate(control.section)
     held = enter(mta.port, "127.7.0.1")
     since = daemon.mark()
-    assert control.ban("127.7.0.0/16", 7200) == {"target": "127.7.0.0/16", "for": 7200, "changed": False}
+    assert control.ban("127.7.0.0/16", 7200) == {"target": "127.7.0.0/16", "for": 7200, "changed": False,
+                                                 "action": "refuse"}
     daemon.wait_line(since, event="ban", target="127.7.0.0/16", length="7200.0s")
     refused(mta.port, "127.7.9.9", refusal=DENIED)
     daemon.wait_line(since, limit="ban", client="127.7.0.0/16", addr="127.7.9.9", action="refuse")

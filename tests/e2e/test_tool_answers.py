@@ -97,7 +97,6 @@ listener[default]         1    -                                0
 LIMIT               REFUSED  MONITORED  SCORED  UNTRACKED  BANS BEGUN
 client_sessions           3          0       0          0           0
 client_connections        0    1234567       0          0           9
-1 other limit has refused nothing.
 
 Bans in force: 4 by limits, 1 by an administrator
 Events: connect 100, helo 98, mail 90
@@ -177,9 +176,15 @@ OUTPUTS = [
      "192.0.2.0/24 is banned for 2h\n", 0),
     (["ban", "a.example"], "/ban", {"target": "a.example", "for": 86400, "changed": True},
      "a.example was banned already; now it is for 1d\n", 0),
-    (["unban", "192.0.2.7"], "/unban", {"lifted": 1}, "1 ban was lifted\n", 0),
-    (["unban", "192.0.2.7"], "/unban", {"lifted": 12}, "12 bans were lifted\n", 0),
-    (["unban", "192.0.2.7"], "/unban", {"lifted": 0}, "no such ban was in force; see tidegate explain 192.0.2.7, and tidegate bans\n", 1),
+    (["ban", "a.example"], "/ban", {"target": "a.example", "for": 86400, "changed": False, "action": "refuse"},
+     "a.example is banned for 1d\n", 0),
+    (["ban", "a.example"], "/ban", {"target": "a.example", "for": 86400, "changed": False, "action": "monitor"},
+     "a.example is banned for 1d, but mode = monitor: it is only watched\n", 0),
+    (["unban", "192.0.2.7"], "/unban", {"lifted": 1, "forgotten": 0}, "1 ban was lifted\n", 0),
+    (["unban", "192.0.2.7"], "/unban", {"lifted": 12, "forgotten": 3},
+     "12 bans were lifted\n3 counts were forgotten\n", 0),
+    (["unban", "192.0.2.7"], "/unban", {"lifted": 0, "forgotten": 1}, "1 count was forgotten\n", 0),
+    (["unban", "192.0.2.7"], "/unban", {"lifted": 0, "forgotten": 0}, "no such ban was in force; see tidegate explain 192.0.2.7, and tidegate bans\n", 1),
     (["unban", "--limit", "ban"], "/unban", {"lifted": 0}, "no such ban was in force\n", 1),
     (["explain", "192.0.2.7"], "/explain", explained(SERVICE, CONNECTIONS, MESSAGES, refused_by="client_connections"), BANNED, 1),
     (["explain", "192.0.2.7"], "/explain", explained(), "192.0.2.7 would be let in.\n", 0),
@@ -268,11 +273,17 @@ SENTENCES = [
     (explained(reasons("ban", "banned", line=None, key="192.0.2.0/24", banned=True, next=7200, next_when="at"),
                refused_by="ban"),
      "192.0.2.7 would be refused by an administrator, as 192.0.2.0/24 is banned. It may come again in 2h."),
+    (explained(reasons("ban", "banned", line=None, key="192.0.2.0/24", mode="monitor", banned=True, next=7200,
+                       next_when="at"), mode="monitor"),
+     "192.0.2.7 would be let in. An administrator has banned 192.0.2.0/24, but mode = monitor: it is only watched."),
+    (explained(reasons("ban", "banned", line=None, key=None, mode="monitor", banned=True), mode="monitor"),
+     "192.0.2.7 would be let in. An administrator has banned it, but mode = monitor: it is only watched."),
     (explained(refused_by="client_sessions"), "192.0.2.7 would be refused by client_sessions."),
 ]
 
 
-@pytest.mark.parametrize("answer, sentence", SENTENCES, ids=["close", "at", "never", "monitor", "ban", "unnamed"])
+@pytest.mark.parametrize("answer, sentence", SENTENCES, ids=["close", "at", "never", "monitor", "ban", "monitored ban",
+                                                             "monitored ban of it", "unnamed"])
 def test_first_sentence_of_explain(ask, answer, sentence):
     assert ask({"/explain": answer}, "explain", "192.0.2.7").stdout.splitlines()[0] == sentence
 
@@ -360,6 +371,15 @@ def test_answers_without_end_are_refused(ask):
     assert "too large" in result.stderr
 
 
+def test_many_messages(ask):
+    answer = {"messages": ["warning: FILE:1: hardly meant", "FILE:3: a mistake"], "left_out": 7}
+    said = "tidegate: warning: FILE:1: hardly meant\ntidegate: FILE:3: a mistake\ntidegate: and 7 more\n"
+    result = ask({"/reload": {"reloaded": True, **answer}}, "reload")
+    assert (result.returncode, result.stderr) == (0, said)
+    result = ask({"/reload": (409, json.dumps({"error": "no", **answer}).encode())}, "reload")
+    assert (result.returncode, result.stderr) == (75, said + "tidegate: no\n")
+
+
 def test_socket_troubles(directory):
     """Each says which socket, why, and what to do."""
     missing, plain, dead, closed = (directory / name for name in ("missing", "plain", "dead", "closed"))
@@ -382,6 +402,8 @@ def test_socket_troubles(directory):
                                                           if nobody else {}))
         assert (result.returncode, result.stdout) == (69, "")
         assert result.stderr.startswith(f"tidegate: {path}: {said}")
+    result = tidegate("--socket", missing, "--json", "status")
+    assert (result.returncode, result.stdout) == (69, "") and "No such file" in result.stderr
     os.chown(closed, 0, 8)
     closed.chmod(0o660)
     result = tidegate("--socket", closed, "status", user="nobody", group="nogroup", extra_groups=[])
@@ -486,6 +508,93 @@ def test_events_end_with_the_daemon_and_with_the_reader(fake, stream):
         assert process.wait(DEADLINE) == 74
         assert process.stderr.read() == b""
     silent.ended.set()
+
+
+def waits_for_a_reader(process):
+    """For a while now it is in one system call whose first argument is its standard output: nobody takes what it writes."""
+    for _ in range(20):
+        with open(f"/proc/{process.pid}/syscall", encoding="ascii") as file:
+            if file.read().split()[1:2] != ["0x1"]:
+                return False
+        time.sleep(0.005)
+    return True
+
+
+def test_events_while_nobody_reads(fake, stream):
+    """A terminal that takes nothing may have another size meanwhile; nothing is lost."""
+    with terminal("--socket", fake.path, "events") as opened:
+        many = threading.Thread(target=lambda: [stream.say(event() * 100) for _ in range(40)] and
+                                stream.say(event(limit="the_last")))
+        many.start()
+        for columns in (100, 101, 102):
+            wait_until(lambda: waits_for_a_reader(opened.process), "the terminal is full")
+            opened.resize(30, columns)
+        opened.wait_for("the_last")
+        many.join(DEADLINE)
+        assert opened.output.count("client_sessions") == 4000
+        opened.type(b"\x03")
+        assert opened.end() == 0
+
+
+def test_top_while_nobody_reads(fake):
+    """The same, with frames that are larger than what a terminal makes room for at a time."""
+    give(fake, {"/status.json": status(clients={"busiest": [client("x" * 9000)] * 5, "refused": []})})
+    with terminal("--socket", fake.path, "top", columns=9000, env=environment(NO_COLOR="1")) as top:
+        def resized_and_full():
+            resized_and_full.rows = 55 - resized_and_full.rows
+            top.resize(resized_and_full.rows, 9000)
+            return waits_for_a_reader(top.process)
+        resized_and_full.rows = 24
+        top.wait_for("\x1b[J")
+        wait_until(resized_and_full, "the terminal is full", pause=0.001)
+        while waits_for_a_reader(top.process):
+            top.read(0)
+        wait_until(lambda: waits_for_a_reader(top.process), "the next look is to be shown")
+        for rows in (40, 41, 24):
+            top.resize(rows, 9000)
+            wait_until(lambda: waits_for_a_reader(top.process), "it waits again")
+        place = len(top.output)
+        fake.answers = {}
+        top.wait_for("no news:", place)
+        top.type(b"q")
+        assert top.end() == 0 and top.is_as_before
+
+
+def last_frame(fake, rows, columns=80, **changes):
+    """What top shows on a terminal of that size."""
+    give(fake, {"/status.json": status(**changes)})
+    with terminal("--socket", fake.path, "top", rows=rows, columns=columns, env=environment(NO_COLOR="1")) as top:
+        end = top.wait_for("\x1b[J")
+        top.type(b"q")
+        assert top.end() == 0
+        frame = without_escapes(top.output[top.output.index("\x1b[H") + 3:end]).splitlines()
+        assert len(frame) <= rows and all(columns_of(line) <= columns for line in frame)
+        return frame
+
+
+def test_top_shares_out_the_rows(fake):
+    """Everybody has something to show: nothing is lost below the end of the screen."""
+    much = {"scopes": [{"scope": f"listener[:{port}]", "limit": "listener_sessions", "sessions": port % 2, "max": 9,
+                        "pending": 0} for port in range(20)],
+            "limits": [limit(f"limit_{i}", refused=9 - i) for i in range(9)],
+            "clients": {"busiest": [client(f"192.0.2.{i}") for i in range(10)],
+                        "refused": [client(f"198.51.100.{i}", refused=3) for i in range(10)]}}
+
+    def counted(rows, **changes):
+        frame = last_frame(fake, rows, **{**much, **changes})
+        return [sum(line.startswith(begin) for line in frame)
+                for begin in ("listener[", "limit_", "198.51.100.", "192.0.2.")], frame
+    counts, frame = counted(24)
+    assert counts == [3, 3, 3, 2] and len(frame) == 24
+    assert [line.split()[0] for line in frame if line.startswith("listener[")] == [
+        "listener[:1]", "listener[:3]", "listener[:5]"]
+    assert "... and 17 more scopes (tidegate --json status)" in frame
+    assert counted(50)[0] == [6, 6, 5, 5]
+    assert counted(12)[0] == [3, 2, 0, 0]
+    # Those that are idle get what is left over.
+    idle = [{**scope, "sessions": 0} for scope in much["scopes"]]
+    assert counted(24, scopes=idle)[0] == [1, 4, 3, 3]
+    assert counted(24, scopes=idle, clients={"busiest": [], "refused": []})[0] == [6, 6, 0, 0]
 
 
 def without_escapes(text):

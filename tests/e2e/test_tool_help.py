@@ -113,7 +113,8 @@ def test_completion_of_commands_and_options(tmp_path):
         assert offered == sorted(wanted), command
     assert complete("clients", "--sort", "m") == ["messages", "monitored"]
     assert complete("domains", "--sort", "c") == []
-    assert complete("ban", "192.0.2.1", "f") == ["for"]
+    assert complete("ban", "192.0.2.1", "f") == complete("ban", "--json", "192.0.2.1", "f") == ["for"]
+    assert complete("ban", "f") == complete("ban", "192.0.2.1", "for", "2h", "f") == []
     assert complete("help", "s") == ["status"]
     (tmp_path / "some.conf").touch()
     assert complete("check", tmp_path / "so") == complete("-c", tmp_path / "so") == [str(tmp_path / "some.conf")]

@@ -270,6 +270,8 @@ void model_repute(struct model *model, const struct plain_addr *client, int poin
 
 /* What has been counted for that key is forgotten. */
 void model_forget(struct model_history *history);
+/* Whether it still counts anything, under those terms. */
+bool model_counts_any(const struct model *model, const struct model_history *history, const struct model_terms *terms);
 
 /* ---- model_bans.c ---- */
 
@@ -284,9 +286,9 @@ size_t model_bans(struct model *model, int64_t now, struct ban_view *out, size_t
 /* Those of limits that are in force, be the limits known any more or not. */
 size_t model_limit_bans(const struct model *model);
 
-/* As engine_unban(); NULL for target: whoever it is. Returns how many are lifted. */
-size_t model_unban(struct model *model, const struct model_operator_ban *target, const char *limit, int64_t since,
-                   int64_t now);
+/* As engine_unban(); NULL for target: whoever it is. */
+void model_unban(struct model *model, const struct model_operator_ban *target, const char *limit, int64_t since,
+                 int64_t now, struct unbanned *done);
 
 /* ---- model_judge.c ---- */
 

@@ -74,6 +74,16 @@ static int mode_of(const struct plain_limit *limit)
     return limit->scope == 0 ? (int)plain_kind(limit->kind)->value[TERM_MODE] : PLAIN_NONE;
 }
 
+/* As far as it is the same for everybody whom the limit counts: the shape of its windows (struct plain_frame). */
+static void terms_of(const struct model *model, const struct plain_limit *limit, struct model_terms *terms)
+{
+    struct model_chain chain = {.level_count = 0};
+
+    for (int scope = limit->scope; scope != PLAIN_NONE; scope = model->rules.scopes[scope].parent)
+        chain.levels[chain.level_count++] = scope;
+    model_terms_of(model, &chain, limit->kind, terms);
+}
+
 /* The client of a key, as clients are counted now; false when they are counted otherwise. */
 static bool client_of(const struct model *model, const struct model_key *key, struct plain_block *out)
 {
@@ -213,12 +223,11 @@ static size_t lift_operators(struct model *model, const struct model_operator_ba
     return lifted;
 }
 
-static size_t lift_of_limit(struct model *model, const struct model_operator_ban *target,
-                            const struct plain_limit *limit, int64_t since)
+static void lift_of_limit(struct model *model, const struct model_operator_ban *target, const struct plain_limit *limit,
+                          const struct model_terms *terms, int64_t since, struct unbanned *done)
 {
     const int scope = model->scope_names[limit->scope];
     const enum limit_per per = plain_kind(limit->kind)->per;
-    size_t lifted = 0;
 
     for (uint32_t i = 0; i < model->ban_count; i++) {
         struct model_ban *ban = &model->bans[i];
@@ -227,7 +236,7 @@ static size_t lift_of_limit(struct model *model, const struct model_operator_ban
             !is_target(model, target, per, &ban->key))
             continue;
         ban->until = 0;
-        lifted++;
+        done->lifted++;
         for (uint32_t j = 0; j < model->history_count; j++)
             if (model->histories[j].scope == scope && model->histories[j].kind == limit->kind &&
                 model_same_key(&model->histories[j].key, &ban->key))
@@ -235,23 +244,25 @@ static size_t lift_of_limit(struct model *model, const struct model_operator_ban
     }
     for (uint32_t j = 0; target && since == 0 && j < model->history_count; j++)
         if (model->histories[j].scope == scope && model->histories[j].kind == limit->kind &&
-            is_target(model, target, per, &model->histories[j].key))
+            is_target(model, target, per, &model->histories[j].key)) {
+            done->forgotten += model_counts_any(model, &model->histories[j], terms);
             model_forget(&model->histories[j]);
-    return lifted;
+        }
 }
 
-size_t model_unban(struct model *model, const struct model_operator_ban *target, const char *limit, int64_t since,
-                   int64_t now)
+void model_unban(struct model *model, const struct model_operator_ban *target, const char *limit, int64_t since,
+                 int64_t now, struct unbanned *done)
 {
-    size_t lifted = 0;
+    struct model_terms terms;
 
     advance(model, now);
     if (!limit || strcmp(limit, "ban") == 0)
-        lifted = lift_operators(model, target, since);
+        done->lifted += lift_operators(model, target, since);
     for (int i = 0; i < model->rules.limit_count; i++) {
         const struct plain_limit *of = &model->rules.limits[i];
-        if ((!limit || strcmp(limit, plain_kind(of->kind)->name) == 0) && mode_of(of) != MODE_OFF)
-            lifted += lift_of_limit(model, target, of, since);
+        if ((limit && strcmp(limit, plain_kind(of->kind)->name) != 0) || mode_of(of) == MODE_OFF)
+            continue;
+        terms_of(model, of, &terms);
+        lift_of_limit(model, target, of, &terms, since, done);
     }
-    return lifted;
 }

@@ -77,6 +77,16 @@ void model_forget(struct model_history *history)
     history->count = 0;
 }
 
+bool model_counts_any(const struct model *model, const struct model_history *history, const struct model_terms *terms)
+{
+    const struct shape shape = shape_of(terms);
+
+    for (uint32_t i = 0; i < history->count; i++)
+        if (counts(&shape, history->ticks[i], model_tick(model)))
+            return true;
+    return false;
+}
+
 uint32_t model_counted(struct model *model, const struct model_terms *terms, const struct model_key *key)
 {
     struct model_history *history = history_of(model, terms, key);

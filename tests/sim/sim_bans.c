@@ -63,13 +63,15 @@ static size_t unban_both(const struct model_operator_ban *target, const char *li
     const struct ban_target told = target ? told_target(target) : (struct ban_target){.name = ""};
     const struct unban unban = {target ? &told : NULL, limit, since_ns};
     uint64_t next = 0;
-    size_t lifted = 0;
+    struct unbanned done = {0}, wanted = {0};
 
     do
-        lifted += engine_unban(sim.engine, &unban, sim.now, &next);
+        engine_unban(sim.engine, &unban, sim.now, &next, &done);
     while (next != 0);
-    expect("bans lifted", lifted, model_unban(&sim.model, target, limit, since_ns, sim.now));
-    return lifted;
+    model_unban(&sim.model, target, limit, since_ns, sim.now, &wanted);
+    expect("bans lifted", done.lifted, wanted.lifted);
+    expect("counts forgotten", done.forgotten, wanted.forgotten);
+    return done.lifted;
 }
 
 void event_unban(void)

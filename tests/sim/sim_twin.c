@@ -167,15 +167,15 @@ static void twin_unban(void)
     const struct ban_target target = random_ban_target(true);
     const struct unban unban = {.target = below(2) ? &target : NULL};
     struct engine *const both[] = {twins.block, twins.monitor};
-    size_t lifted[2] = {0};
+    struct unbanned done[2] = {{0}, {0}};
 
     for (int i = 0; i < 2; i++) {
         uint64_t next = 0;
         do
-            lifted[i] += engine_unban(both[i], &unban, twins.now, &next);
+            engine_unban(both[i], &unban, twins.now, &next, &done[i]);
         while (next != 0);
     }
-    expect("bans of a twin that are lifted", lifted[1], lifted[0]);
+    expect("bans of a twin that are lifted", done[1].lifted, done[0].lifted);
 }
 
 void twin_world(void)

@@ -16,10 +16,10 @@ void report_ban(const char *target, int64_t length_ns)
     snprintf(told, sizeof told, "ban %s %d", target, (int)(length_ns / SECOND));
 }
 
-void report_unban(const char *target, const char *limit, int64_t since_ns, size_t lifted)
+void report_unban(const char *target, const char *limit, int64_t since_ns, const struct unbanned *done)
 {
-    snprintf(told, sizeof told, "unban %s %s %d %zu", target ? target : "-", limit ? limit : "-",
-             (int)(since_ns / SECOND), lifted);
+    snprintf(told, sizeof told, "unban %s %s %d %zu %zu", target ? target : "-", limit ? limit : "-",
+             (int)(since_ns / SECOND), done->lifted, done->forgotten);
 }
 
 static void banning(limit_number limit, int64_t max)
@@ -98,12 +98,12 @@ START_TEST(a_ban_is_begun_listed_and_lifted)
     json_decref(page);
 
     ck_assert_int_eq(lift("target=192.0.2.0/24"), 1);
-    ck_assert_str_eq(told, "unban 192.0.2.0/24 - 0 1");
+    ck_assert_str_eq(told, "unban 192.0.2.0/24 - 0 1 0");
     ck_assert(!is_refused("192.0.2.9"));
     ck_assert_int_eq(lift("target=spam.example.&limit=ban&since=60"), 1);
-    ck_assert_str_eq(told, "unban spam.example. ban 60 1");
+    ck_assert_str_eq(told, "unban spam.example. ban 60 1 0");
     ck_assert_int_eq(lift("limit=ban"), 0);
-    ck_assert_str_eq(told, "unban - ban 0 0");
+    ck_assert_str_eq(told, "unban - ban 0 0 0");
 }
 END_TEST
 
@@ -133,6 +133,60 @@ START_TEST(the_list_is_bounded_and_of_one_limit)
     json_decref(page);
     page = get(control_bans, "limit=ban&n=100000", 200);
     assert_size(page, "bans", 60);
+    json_decref(page);
+}
+END_TEST
+
+/* What a client was refused for need not be a ban. */
+START_TEST(a_count_without_a_ban_is_forgotten)
+{
+    limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_CONNECTIONS, 1);
+    serve();
+    is_refused("192.0.2.7");
+    ck_assert(is_refused("192.0.2.7"));
+    json_t *page = get(control_unban, "target=192.0.2.7&since=60", 200);
+    assert_int(page, "lifted", 0);
+    assert_int(page, "forgotten", 0);
+    json_decref(page);
+    ck_assert(is_refused("192.0.2.7"));
+    page = get(control_unban, "target=192.0.2.7", 200);
+    assert_int(page, "lifted", 0);
+    assert_int(page, "forgotten", 1);
+    json_decref(page);
+    ck_assert_str_eq(told, "unban 192.0.2.7 - 0 0 1");
+    page = get(control_unban, "target=192.0.2.7", 200);
+    assert_int(page, "forgotten", 0);
+    json_decref(page);
+    ck_assert(!is_refused("192.0.2.7"));
+    now += 2 * HOUR; /* nothing is left to be forgotten */
+    page = get(control_unban, "target=192.0.2.7", 200);
+    assert_int(page, "forgotten", 0);
+    json_decref(page);
+}
+END_TEST
+
+/* In a dry run nobody is kept out, and who asks for a ban is told so. */
+START_TEST(a_ban_says_what_it_does)
+{
+    serve();
+    json_t *page = get(control_ban, "target=192.0.2.7", 200);
+    assert_text(page, "action", "refuse");
+    json_decref(page);
+    ck_assert(is_refused("192.0.2.7"));
+}
+END_TEST
+
+START_TEST(a_ban_of_a_dry_run_says_what_it_does)
+{
+    rules_set_monitor(builder, true);
+    config.monitor = true;
+    serve();
+    json_t *page = get(control_ban, "target=192.0.2.7", 200);
+    assert_text(page, "action", "monitor");
+    json_decref(page);
+    ck_assert(!is_refused("192.0.2.7"));
+    page = get(control_bans, "", 200);
+    assert_text(page, "bans.0.action", "monitor");
     json_decref(page);
 }
 END_TEST
@@ -239,6 +293,9 @@ static Suite *test_suite(void)
     tcase_add_checked_fixture(pages, control_setup, control_teardown);
     tcase_add_test(pages, a_ban_is_begun_listed_and_lifted);
     tcase_add_test(pages, the_list_is_bounded_and_of_one_limit);
+    tcase_add_test(pages, a_count_without_a_ban_is_forgotten);
+    tcase_add_test(pages, a_ban_says_what_it_does);
+    tcase_add_test(pages, a_ban_of_a_dry_run_says_what_it_does);
     tcase_add_test(pages, of_all_forms_of_a_name);
     tcase_add_test(pages, mistakes_are_told_with_what_would_be_right);
     tcase_add_test(pages, no_room_for_more);

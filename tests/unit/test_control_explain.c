@@ -13,9 +13,9 @@ void report_ban(const char *target, int64_t length_ns)
     (void)target, (void)length_ns;
 }
 
-void report_unban(const char *target, const char *limit, int64_t since_ns, size_t lifted)
+void report_unban(const char *target, const char *limit, int64_t since_ns, const struct unbanned *done)
 {
-    (void)target, (void)limit, (void)since_ns, (void)lifted;
+    (void)target, (void)limit, (void)since_ns, (void)done;
 }
 
 #define FILE_NAME "/etc/tidegate/tidegate.conf"

@@ -198,6 +198,7 @@ static void intervene(struct world *world)
     struct prng *prng = &world->prng;
     struct ban_target target = {.clients = {.bits = 0}};
     const struct unban unban = {.target = &target};
+    struct unbanned done = {0};
     uint64_t next = 0;
 
     if (prng_below(prng, 2))
@@ -209,7 +210,7 @@ static void intervene(struct world *world)
         return;
     }
     do
-        engine_unban(world->engine, &unban, world->now, &next);
+        engine_unban(world->engine, &unban, world->now, &next, &done);
     while (next != 0);
 }
 

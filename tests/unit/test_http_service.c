@@ -21,6 +21,7 @@ static struct control control;
 static unsigned calls; /* of pages */
 static char seen[400]; /* their parameters, as "name=value;" */
 static unsigned reloads;
+static int reload_warnings = 1;
 static bool reload_goes_well, memory_is_short;
 
 static json_t *page(struct control *given, const struct evkeyvalq *parameters, int *status)
@@ -100,6 +101,8 @@ static bool reload(struct config_messages *messages)
 {
     reloads++;
     messages_warning(messages, "x.conf", 3, "hardly meant");
+    for (int i = 1; i < reload_warnings; i++)
+        messages_warning(messages, "x.conf", 4, "nor that");
     if (!reload_goes_well)
         messages_error(messages, "x.conf", 7, "no \"good\" \xff");
     return reload_goes_well;
@@ -510,12 +513,19 @@ START_TEST(reload_says_what_there_was_to_say)
 {
     struct answer answer = post("/reload", NULL, "");
     ck_assert_int_eq(answer.status, 200);
-    ck_assert_str_eq(answer.body, "{\"reloaded\":true,\"messages\":[\"x.conf:3: hardly meant\"]}\n");
+    ck_assert_str_eq(answer.body,
+                     "{\"reloaded\":true,\"messages\":[\"warning: x.conf:3: hardly meant\"],\"left_out\":0}\n");
     reload_goes_well = false;
     answer = post("/reload", NULL, "");
     assert_error(&answer, 409, "the rules stay as they were");
-    ck_assert_ptr_nonnull(strstr(answer.body, "\"messages\":[\"x.conf:3: hardly meant\",\"x.conf:7: no \\\"good\\\""));
+    ck_assert_ptr_nonnull(
+        strstr(answer.body, "\"messages\":[\"warning: x.conf:3: hardly meant\",\"x.conf:7: no \\\"good\\\""));
     ck_assert_uint_eq(reloads, 2);
+    reload_goes_well = true;
+    reload_warnings = MESSAGES_MAX + 7;
+    answer = post("/reload", NULL, "");
+    ck_assert_ptr_nonnull(strstr(answer.body, ",\"left_out\":7}\n"));
+    ck_assert_ptr_null(strstr(answer.body, "more"));
 }
 END_TEST
 
