@@ -197,9 +197,7 @@ void activity_sweep(struct engine *engine, uint32_t records)
 
 static struct prefix client_of(const struct record *record)
 {
-    return (struct prefix){.addr = {.hi = (uint64_t)record->key[0] << 32 | record->key[1],
-                                    .lo = (uint64_t)record->key[2] << 32 | record->key[3],
-                                    .family = (uint8_t)record->group_low},
+    return (struct prefix){.addr = addr_of_key(record->key, (enum addr_family)(record->group_low & 0xff)),
                            .bits = (uint8_t)(record->group_low >> 8)};
 }
 
@@ -214,7 +212,7 @@ size_t engine_activity(const struct engine *engine, enum activity_kind kind, int
         return 0;
     }
     const struct table *table = kind == ACTIVITY_OF_CLIENTS ? activity->clients : activity->domains;
-    const uint64_t tick = (uint64_t)(now > engine->now ? now : engine->now) >> TICK_BITS;
+    const uint64_t tick = (uint64_t)engine_latest(engine, now) >> TICK_BITS;
     for (unsigned looked = 0; *next < table_extent(table) && looked < ENGINE_BATCH && found < room; looked++) {
         const uint32_t index = (uint32_t)(*next)++;
         const struct record *record = table_at(table, index);

@@ -18,7 +18,7 @@ void asking_begin(struct asking *asking, const struct engine *engine, const stru
                   int64_t now)
 {
     asking->subject = subject;
-    asking->now = now > engine->now ? now : engine->now;
+    asking->now = engine_latest(engine, now);
     asking->event = (struct event){
         .kind = EVENT_CONNECT,
         .client_domain = subject->client_domain,

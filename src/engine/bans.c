@@ -9,14 +9,9 @@
 #include "scope.h"
 #include "state.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-/* The engine's time, as it would be at `now`. */
-static int64_t latest(const struct engine *engine, int64_t now)
-{
-    return now > engine->now ? now : engine->now;
-}
 
 uint8_t ban_length_number(struct engine *engine, uint32_t ticks)
 {
@@ -91,20 +86,6 @@ static void view_operator(const struct engine *engine, const struct operator_ban
     out->left_ns = ban->until - now;
 }
 
-bool engine_banned(const struct engine *engine, const struct addr *client, const char *sender, int64_t now,
-                   struct ban_view *out)
-{
-    const struct operator_ban *ban;
-
-    now = latest(engine, now);
-    engine_list_client(engine, client, now, &ban);
-    if (!ban)
-        engine_list_names(engine, sender, NULL, now, &ban);
-    if (ban)
-        view_operator(engine, ban, now, out);
-    return ban != NULL;
-}
-
 /* ---- the records of limits ---- */
 
 /* Whose a record is: the blocks of the rules in force that count in it. None for a record that no limit's ban is in. */
@@ -114,6 +95,12 @@ struct owners {
     enum addr_family family; /* of the client; ADDR_NONE: the key is a name's */
 };
 
+/* Whether the limits of that group count clients; they count names else. */
+static bool of_clients(const struct rules *rules, const struct group_block *group)
+{
+    return rules->limits[rules->blocks[group->block].limit].per == PER_CLIENT;
+}
+
 static struct owners find_owners(const struct rules *rules, const struct record *record)
 {
     static const enum addr_family families[] = {ADDR_NONE, ADDR_IPV4, ADDR_IPV6};
@@ -121,12 +108,10 @@ static struct owners find_owners(const struct rules *rules, const struct record 
 
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         struct owners owners = {.family = families[i]};
-        owners.blocks = rules_group(rules, group ^ families[i], &owners.count);
-        if (owners.count > 0) {
-            enum limit_per per = rules->limits[rules->blocks[owners.blocks[0].block].limit].per;
-            if ((per == PER_CLIENT) == (families[i] != ADDR_NONE))
-                return owners;
-        }
+        owners.blocks = rules_group_from(rules, group ^ families[i], &owners.count);
+        if (owners.count > 0 && owners.blocks->group == (group ^ families[i]) &&
+            of_clients(rules, owners.blocks) == (families[i] != ADDR_NONE))
+            return owners;
     }
     return (struct owners){.count = 0};
 }
@@ -135,17 +120,37 @@ static struct owners find_owners(const struct rules *rules, const struct record 
 static bool client_of(const struct rules *rules, const struct record *record, enum addr_family family,
                       struct prefix *out)
 {
-    const struct addr addr = {(uint64_t)record->key[0] << 32 | record->key[1],
-                              (uint64_t)record->key[2] << 32 | record->key[3], (uint8_t)family};
+    const struct addr addr = addr_of_key(record->key, family);
 
     *out = rules_client(rules, &addr);
     return addr_equal(&out->addr, &addr);
 }
 
+static bool is_off(const struct rules *rules, limit_block_id block)
+{
+    enum limit_mode mode;
+    return rules_block_mode(rules, block, &mode) && mode == MODE_OFF;
+}
+
 static bool banned_by_block(const struct rules *rules, const struct record *record, limit_block_id block, uint64_t tick)
 {
     const uint8_t slot = rules->limits[rules->blocks[block].limit].slot;
-    return table_banned(record, tick) && BAN_SLOT(record->ban) == BAN_SLOT(BAN(0, slot));
+    return table_banned(record, tick) && BAN_SLOT(record->ban) == BAN_SLOT(BAN(0, slot)) && !is_off(rules, block);
+}
+
+/* What a ban does that a limit with this block has begun. Where the mode differs from session to session, it is what it
+ * did at first. */
+static enum action action_of(const struct rules *rules, limit_block_id block, unsigned rank)
+{
+    static const enum action by_rank[] = {
+        [RANK_MONITOR] = ACTION_MONITOR, [RANK_SCORE] = ACTION_SCORE, [RANK_BLOCK] = ACTION_REFUSE};
+    static const enum action by_mode[] = {
+        [MODE_BLOCK] = ACTION_REFUSE, [MODE_MONITOR] = ACTION_MONITOR, [MODE_SCORE] = ACTION_SCORE};
+    enum limit_mode mode;
+    const bool known = rules_block_mode(rules, block, &mode);
+    const enum action action = known && rank != RANK_MONITOR ? by_mode[mode] : by_rank[rank];
+
+    return action == ACTION_REFUSE && rules_monitor(rules) ? ACTION_MONITOR : action;
 }
 
 static int64_t since_of(const struct engine *engine, const struct record *record, uint64_t tick)
@@ -164,21 +169,18 @@ static void write_key(const uint32_t key[4], char out[KEY_TEXT_SIZE])
 /* False when no limit in force has banned the key of that record. */
 static bool view_record(const struct engine *engine, const struct record *record, int64_t now, struct ban_view *out)
 {
-    static const enum action actions[] = {
-        [MODE_BLOCK] = ACTION_REFUSE, [MODE_MONITOR] = ACTION_MONITOR, [MODE_SCORE] = ACTION_SCORE};
     const struct rules *rules = tally_rules(engine->current);
     const uint64_t tick = (uint64_t)now >> TICK_BITS;
-    struct terms terms;
     size_t i = 0;
 
     if (!table_banned(record, tick))
         return false;
     const struct owners owners = find_owners(rules, record);
-    while (i < owners.count && !(banned_by_block(rules, record, owners.blocks[i].block, tick) &&
-                                 rules_block_terms(rules, owners.blocks[i].block, &terms)))
+    while (i < owners.count && !banned_by_block(rules, record, owners.blocks[i].block, tick))
         i++;
     if (i == owners.count)
         return false;
+    const struct limit_block *block = &rules->blocks[owners.blocks[i].block];
     memset(out, 0, sizeof *out);
     if (owners.family != ADDR_NONE) {
         if (!client_of(rules, record, owners.family, &out->client))
@@ -190,11 +192,11 @@ static bool view_record(const struct engine *engine, const struct record *record
         else
             write_key(record->key, out->key);
     }
-    out->limit = LIMIT_NUMBERED + terms.number;
-    strcpy(out->name, rules_limit_name(rules, terms.number));
-    rules_scope_name(rules, terms.scope, out->scope);
-    out->per = terms.per;
-    out->action = BAN_RANK(record->ban) == RANK_MONITOR ? ACTION_MONITOR : actions[terms.mode];
+    out->limit = LIMIT_NUMBERED + block->limit;
+    strcpy(out->name, rules_limit_name(rules, block->limit));
+    rules_scope_name(rules, block->scope, out->scope);
+    out->per = rules->limits[block->limit].per;
+    out->action = action_of(rules, owners.blocks[i].block, BAN_RANK(record->ban));
     out->since_ns = since_of(engine, record, tick);
     out->left_ns = ticks_to_ns(record->ban_until - (uint32_t)tick);
     return true;
@@ -213,7 +215,7 @@ size_t engine_bans(const struct engine *engine, int64_t now, uint64_t *next, str
     uint64_t at = walk_to(engine, *next);
     size_t count = 0;
 
-    now = latest(engine, now);
+    now = engine_latest(engine, now);
     for (uint32_t left = ENGINE_BATCH; at != UINT64_MAX && left > 0 && count < room; left--) {
         if (at < OPERATOR_BANS_MAX) {
             const struct operator_ban *ban = operator_bans_at(engine->operator_bans, (uint32_t)at);
@@ -237,7 +239,8 @@ struct lifting {
     const struct rules *rules;
     const struct unban *unban;
     struct unbanned *done;
-    uint32_t key[4]; /* of the target's name */
+    uint32_t keys[2][4]; /* the only ones that the target's records may have, and how many; 0: it may have any */
+    unsigned key_count;
     uint64_t tick;
 };
 
@@ -257,6 +260,12 @@ static bool domain_holds(const char *domain, const char *name)
 static bool recent(const struct unban *unban, int64_t since_ns)
 {
     return unban->since_ns == 0 || since_ns <= unban->since_ns;
+}
+
+/* Whether counts without a ban are forgotten, too. */
+static bool forgets(const struct unban *unban)
+{
+    return unban->target && unban->since_ns == 0;
 }
 
 static void lift_operator(struct lifting *lifting, uint32_t index)
@@ -279,28 +288,30 @@ static void lift_operator(struct lifting *lifting, uint32_t index)
     lifting->done->lifted++;
 }
 
-/* Whether the record is the target's. */
-static bool fits(const struct lifting *lifting, const struct record *record, const struct owners *owners)
+/* The key for which write_key() has written that text; false when it has not. */
+static bool read_key(const char *text, uint32_t key[4])
+{
+    return strlen(text) == 33 && text[0] == '#' && strspn(text + 1, "0123456789abcdef") == 32 &&
+           sscanf(text, "#%8" SCNx32 "%8" SCNx32 "%8" SCNx32 "%8" SCNx32, &key[0], &key[1], &key[2], &key[3]) == 4;
+}
+
+/* A name and a single client are looked up; of a wider block the whole table may have something. */
+static void find_keys(struct lifting *lifting)
 {
     const struct ban_target *target = lifting->unban->target;
-    const enum addr_family family = target ? (enum addr_family)target->clients.addr.family : ADDR_NONE;
-    struct prefix client;
 
     if (!target)
-        return true;
-    if (family == ADDR_NONE) {
-        char text[KEY_TEXT_SIZE];
-        if (owners->family != ADDR_NONE)
-            return false;
-        if (memcmp(record->key, lifting->key, sizeof record->key) == 0)
-            return true;
-        if (target->name[0] != '#')
-            return false;
-        write_key(record->key, text);
-        return strcmp(text, target->name) == 0;
+        return;
+    if (target->clients.addr.family == ADDR_NONE) {
+        key_of_name(lifting->engine, target->name, lifting->keys[0]);
+        lifting->key_count = read_key(target->name, lifting->keys[1]) ? 2 : 1;
+        return;
     }
-    return owners->family == family && client_of(lifting->rules, record, family, &client) &&
-           (holds(&target->clients, &client) || holds(&client, &target->clients));
+    const struct prefix client = rules_client(lifting->rules, &target->clients.addr);
+    if (target->clients.bits < client.bits)
+        return;
+    key_of_addr(&client.addr, lifting->keys[0]);
+    lifting->key_count = 1;
 }
 
 /* Whether that window of the record still counts anything. */
@@ -313,24 +324,16 @@ static bool counts_in(const struct record *record, unsigned slot, uint64_t tick)
 }
 
 /* One ban at most is lifted. */
-static void lift_record(struct lifting *lifting, uint32_t index)
+static void lift_record(struct lifting *lifting, uint32_t index, const struct owners *owners)
 {
     struct engine *engine = lifting->engine;
     struct record *record = table_record(engine->table, index);
     const struct unban *unban = lifting->unban;
-    const bool forget = unban->target && unban->since_ns == 0;
 
-    /* Most records are passed over by a look at two of their fields. */
-    if (!forget && !table_banned(record, lifting->tick))
-        return;
-    const struct owners owners = find_owners(lifting->rules, record);
-    if (owners.count == 0 || !fits(lifting, record, &owners))
-        return;
-    for (size_t i = 0; i < owners.count; i++) {
-        const limit_block_id block = owners.blocks[i].block;
-        struct terms terms;
-        if (!rules_block_terms(lifting->rules, block, &terms) ||
-            (unban->limit && strcmp(rules_limit_name(lifting->rules, terms.number), unban->limit) != 0))
+    for (size_t i = 0; i < owners->count; i++) {
+        const limit_block_id block = owners->blocks[i].block;
+        const struct limit_kind *kind = &lifting->rules->limits[lifting->rules->blocks[block].limit];
+        if (is_off(lifting->rules, block) || (unban->limit && strcmp(kind->name, unban->limit) != 0))
             continue;
         const bool lifts = banned_by_block(lifting->rules, record, block, lifting->tick) &&
                            recent(unban, since_of(engine, record, lifting->tick));
@@ -338,34 +341,82 @@ static void lift_record(struct lifting *lifting, uint32_t index)
             table_unban(engine->table, index);
             lifting->done->lifted++;
         }
-        if (!lifts && !forget)
+        if (!lifts && !forgets(unban))
             continue;
-        if (terms.slot < RECORD_WINDOWS && !lifts)
-            lifting->done->forgotten += counts_in(record, terms.slot, lifting->tick);
-        if (terms.slot < RECORD_WINDOWS)
-            record->windows[terms.slot] = (struct window){.shape = 0};
-        if (terms.count == COUNT_NETWORKS)
+        if (kind->slot < RECORD_WINDOWS && !lifts)
+            lifting->done->forgotten += counts_in(record, kind->slot, lifting->tick);
+        if (kind->slot < RECORD_WINDOWS)
+            record->windows[kind->slot] = (struct window){.shape = 0};
+        if (kind->count == COUNT_NETWORKS)
             record->reputation_step = engine->networks_epoch;
     }
+}
+
+/* What there may be at one place of the table. */
+static void lift_walked(struct lifting *lifting, uint32_t index)
+{
+    const struct record *record = table_at(lifting->engine->table, index);
+    const struct ban_target *target = lifting->unban->target;
+    struct prefix client;
+
+    /* Most records are passed over by a look at two of their fields. */
+    if (!record || (!forgets(lifting->unban) && !table_banned(record, lifting->tick)))
+        return;
+    const struct owners owners = find_owners(lifting->rules, record);
+    if (target && (owners.family != target->clients.addr.family ||
+                   !client_of(lifting->rules, record, owners.family, &client) || !holds(&target->clients, &client)))
+        return;
+    lift_record(lifting, index, &owners);
+}
+
+/* What the limits of the first group from `group` on have for the target. */
+static void lift_looked_up(struct lifting *lifting, uint64_t group)
+{
+    const struct table *table = lifting->engine->table;
+    struct owners owners = {.family = (enum addr_family)lifting->unban->target->clients.addr.family};
+
+    owners.blocks = rules_group_from(lifting->rules, group, &owners.count);
+    if (owners.count == 0 || of_clients(lifting->rules, owners.blocks) != (owners.family != ADDR_NONE))
+        return;
+    for (unsigned i = 0; i < lifting->key_count; i++) {
+        uint32_t index = table_find(table, owners.blocks->group ^ owners.family, lifting->keys[i]);
+        if (index != TABLE_NONE)
+            lift_record(lifting, index, &owners);
+    }
+}
+
+/* As walk_to(); where the target is looked up, past the administrators' there is a place for each group. */
+static uint64_t lift_to(const struct lifting *lifting, uint64_t at)
+{
+    size_t count;
+
+    if (lifting->key_count == 0)
+        return walk_to(lifting->engine, at);
+    if (at < operator_bans_extent(lifting->engine->operator_bans))
+        return at;
+    const uint64_t from = at > OPERATOR_BANS_MAX ? at - OPERATOR_BANS_MAX : 0;
+    const struct group_block *group = rules_group_from(lifting->rules, from, &count);
+    return count > 0 ? OPERATOR_BANS_MAX + group->group : UINT64_MAX;
 }
 
 void engine_unban(struct engine *engine, const struct unban *unban, int64_t now, uint64_t *next, struct unbanned *done)
 {
     struct lifting lifting = {.engine = engine, .rules = tally_rules(engine->current), .unban = unban, .done = done};
-    uint64_t at = walk_to(engine, *next);
 
     engine_advance(engine, now);
     lifting.tick = engine_tick(engine);
-    if (unban->target && unban->target->clients.addr.family == ADDR_NONE)
-        key_of_name(engine, unban->target->name, lifting.key);
+    find_keys(&lifting);
     if (*next == 0 && ++engine->networks_epoch == 0)
         engine->networks_epoch = 1;
+    uint64_t at = lift_to(&lifting, *next);
     for (uint32_t left = ENGINE_BATCH; at != UINT64_MAX && left > 0; left--) {
         if (at < OPERATOR_BANS_MAX)
             lift_operator(&lifting, (uint32_t)at);
-        else if (table_at(engine->table, (uint32_t)(at - OPERATOR_BANS_MAX)))
-            lift_record(&lifting, (uint32_t)(at - OPERATOR_BANS_MAX));
-        at = walk_to(engine, at + 1);
+        else if (lifting.key_count > 0)
+            lift_looked_up(&lifting, at - OPERATOR_BANS_MAX);
+        else
+            lift_walked(&lifting, (uint32_t)(at - OPERATOR_BANS_MAX));
+        at = lift_to(&lifting, at + 1);
     }
     *next = at != UINT64_MAX ? at : 0;
 }

@@ -33,7 +33,8 @@ enum ban_result {
     BAN_NO_ROOM, /* OPERATOR_BANS_MAX are in force; nothing has changed */
 };
 
-/* Bans from now on, for length_ns, 1 s to OPERATOR_BAN_NS_MAX. Open sessions go on. */
+/* Bans from now on, for length_ns, 1 s to OPERATOR_BAN_NS_MAX. Open sessions of a client go on; of a domain the next
+ * MAIL is refused, or the next RCPT of a message that is under way. */
 enum ban_result engine_ban(struct engine *engine, const struct ban_target *target, int64_t length_ns, int64_t now);
 
 /* A ban that is in force. */
@@ -44,17 +45,13 @@ struct ban_view {
     enum limit_per per;          /* whom the limit counts; of an administrator's PER_CLIENT, or PER_SENDER_DOMAIN */
     struct prefix client;        /* family ADDR_NONE: it is a name that is banned */
     char key[KEY_TEXT_SIZE];     /* that name; "#" and 32 hexadecimal digits where the name is not known any more */
-    enum action action;          /* ACTION_REFUSE, ACTION_SCORE, ACTION_MONITOR: what it does */
+    enum action action;          /* ACTION_REFUSE, ACTION_SCORE, ACTION_MONITOR: what it does; where the limit's mode
+                                    differs from session to session (its block says none itself), what it did when it
+                                    began */
     int64_t since_ns, left_ns;   /* how long ago it began, and how long it will last. Of a limit's to a tick
                                     (window.h); when more than 255 different lengths of bans were in use since the
                                     start, `since_ns` of a further one is by the nearest of those */
 };
-
-/* The ban of an administrator that keeps out this client, or this sender (an address or a domain, in normal form), as
- * long as the exempt list is not more specific. A client of ADDR_NONE and a NULL or empty sender are nobody; of both
- * the client is asked first. False when there is none, and *out is left alone. */
-bool engine_banned(const struct engine *engine, const struct addr *client, const char *sender, int64_t now,
-                   struct ban_view *out);
 
 /* Copies bans, first the administrators', then those found among ENGINE_BATCH records of the table from *next on, at
  * most `room` (8 or more), and moves *next on; it is 0 again after the last. 0 is returned where a stretch has none, so

@@ -158,7 +158,7 @@ static session_id judge_connect(struct judging *judging, const struct chain *cha
     bool admitted = again || judge_lists(judging, &exempt);
     if (exempt) {
         judging->verdict->kind = VERDICT_EXEMPT;
-        engine->exempted++;
+        engine->exempted += !coming->late;
         return 0;
     }
     admitted = admitted && judge_limits(judging) && (coming->slots == NO_SLOTS || judge_caps(judging, chain)) &&
@@ -197,7 +197,6 @@ session_id session_connect(struct engine *engine, const struct connect_event *ev
     const struct rules *rules = tally_rules(engine->current);
     const struct event names = {
         .kind = EVENT_CONNECT, .client_domain = event->client_domain, .client_host = event->client_host};
-    const bool again = coming->slots == SLOTS_ALONE;
     struct chain chain;
 
     rules_resolve(rules, &facts, &chain);
@@ -216,8 +215,10 @@ session_id session_connect(struct engine *engine, const struct connect_event *ev
                               .verdict = verdict,
                               .takings = takings};
     session_id id = judge_connect(&judging, &chain, &facts, event, coming);
-    engine->events[EVENT_CONNECT] += !again;
-    activity_connect(&judging, session_find(engine, id), !again);
+    /* Of a client that gets no session every request comes here. */
+    const bool counts = coming->slots != SLOTS_ALONE && (!coming->late || id != 0 || verdict->kind == VERDICT_REFUSE);
+    engine->events[EVENT_CONNECT] += counts;
+    activity_connect(&judging, session_find(engine, id), counts);
     return id;
 }
 

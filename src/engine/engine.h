@@ -189,7 +189,7 @@ struct engine_totals {
     /* Those the engine was told of, refused ones too: connections, one that both doors tell of once; recipients, also
      * where many are told at once. Of a session that it keeps no record of it hears connections alone. */
     uint64_t events[EVENT_KINDS];
-    uint64_t exempted; /* connections that were exempt; a door that only asks makes one of each of its requests */
+    uint64_t exempted; /* connections that were exempt; of a door that only asks those that it asked about at connect */
     /* In force: those of limits, monitored ones too, and of administrators. One that has run out leaves the former with
      * the sweep of its record, the latter with the next engine_sweep(). */
     uint32_t bans, operator_bans;

@@ -20,6 +20,11 @@ void key_of_addr(const struct addr *addr, uint32_t key[4])
     key[3] = (uint32_t)addr->lo;
 }
 
+struct addr addr_of_key(const uint32_t key[4], enum addr_family family)
+{
+    return (struct addr){(uint64_t)key[0] << 32 | key[1], (uint64_t)key[2] << 32 | key[3], (uint8_t)family};
+}
+
 void key_of_name(const struct engine *engine, const char *name, uint32_t key[4])
 {
     uint64_t wide[2];

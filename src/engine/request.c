@@ -26,19 +26,21 @@ static bool can_be_watched(const struct connect_event *connect)
 
 static struct coming coming_of(const struct request *request)
 {
+    const bool late = request->stage != REQUEST_CONNECT;
+
     switch (request->hold) {
     case HOLD_WATCH:
         if (can_be_watched(&request->connect))
-            return (struct coming){.hold = HELD_WATCHED};
+            return (struct coming){.hold = HELD_WATCHED, .late = late};
         break;
     case HOLD_RESERVE:
-        if (request->stage == REQUEST_CONNECT && can_be_claimed(&request->connect))
+        if (!late && can_be_claimed(&request->connect))
             return (struct coming){.hold = HELD_RESERVED};
         break;
     case HOLD_NOTHING:
         break;
     }
-    return (struct coming){.hold = HELD_NOTHING, .slots = NO_SLOTS};
+    return (struct coming){.hold = HELD_NOTHING, .slots = NO_SLOTS, .late = late};
 }
 
 static void conclude(struct request_answer *answer)

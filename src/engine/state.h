@@ -130,6 +130,7 @@ enum slots_judged {
 struct coming {
     enum session_hold hold;
     enum slots_judged slots;
+    bool late;       /* a door that only asks says so after the connect: perhaps not for the first time */
     bool over;       /* of the session that it goes on from */
     uint64_t scored; /* likewise */
 };
@@ -296,8 +297,9 @@ void activity_event(struct judging *judging);
 void activity_leave(struct engine *engine, struct session *session);
 void activity_sweep(struct engine *engine, uint32_t records);
 
-/* records.c. The key of an address; of a name under the engine's seed; never all 0. */
+/* records.c. The key of an address, and back; of a name under the engine's seed; never all 0. */
 void key_of_addr(const struct addr *addr, uint32_t key[4]);
+struct addr addr_of_key(const uint32_t key[4], enum addr_family family);
 void key_of_name(const struct engine *engine, const char *name, uint32_t key[4]);
 
 /* The record of a key, NULL when there is none; its index, made when there was none, TABLE_NONE when there is no room.
@@ -330,6 +332,12 @@ static inline int64_t ticks_to_ns(uint64_t ticks)
 static inline uint32_t event_times(const struct event *event)
 {
     return event->times > 0 ? event->times : 1;
+}
+
+/* The engine's time, as it would be at `now`. */
+static inline int64_t engine_latest(const struct engine *engine, int64_t now)
+{
+    return now > engine->now ? now : engine->now;
 }
 
 static inline uint64_t engine_tick(const struct engine *engine)

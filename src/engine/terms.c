@@ -12,14 +12,19 @@ uint64_t rules_limits_at(const struct rules *rules, enum event_kind event)
     return rules->at_event[event];
 }
 
+/* The terms of a limit that nobody gives. */
+static const int64_t *defaults_of(limit_number limit)
+{
+    return limit < LIMITS_BUILTIN ? limit_builtins[limit].value : limit_custom_defaults;
+}
+
 bool rules_terms(const struct rules *rules, const uint32_t *levels, unsigned level_count, limit_number limit,
                  struct terms *out)
 {
-    const int64_t *defaults = limit < LIMITS_BUILTIN ? limit_builtins[limit].value : limit_custom_defaults;
     const struct limit_kind *kind = &rules->limits[limit];
     uint32_t missing = (1u << LIMIT_TERMS) - 1;
 
-    memcpy(out->value, defaults, sizeof out->value);
+    memcpy(out->value, defaults_of(limit), sizeof out->value);
     out->block_count = 0;
     out->reply = NULL;
     out->except = NULL;
@@ -167,17 +172,16 @@ const char *rules_limit_name(const struct rules *rules, limit_number limit)
     return rules->limits[limit].name;
 }
 
-bool rules_block_terms(const struct rules *rules, limit_block_id block, struct terms *out)
+bool rules_block_mode(const struct rules *rules, limit_block_id block, enum limit_mode *mode)
 {
-    uint32_t levels[CHAIN_MAX];
-    unsigned count = 0;
+    const struct limit_block *of = &rules->blocks[block];
+    const bool said = of->set >> TERM_MODE & 1;
 
-    for (scope_id scope = rules->blocks[block].scope; scope != RULES_NO_SCOPE; scope = rules->scopes[scope].parent)
-        levels[count++] = scope;
-    return rules_terms(rules, levels, count, rules->blocks[block].limit, out);
+    *mode = (enum limit_mode)(said ? of->value[TERM_MODE] : defaults_of(of->limit)[TERM_MODE]);
+    return said || of->scope == RULES_SERVICE;
 }
 
-const struct group_block *rules_group(const struct rules *rules, uint64_t group, size_t *count)
+const struct group_block *rules_group_from(const struct rules *rules, uint64_t group, size_t *count)
 {
     size_t first = 0, end = rules->own_blocks;
 
@@ -188,7 +192,8 @@ const struct group_block *rules_group(const struct rules *rules, uint64_t group,
         else
             end = middle;
     }
-    for (*count = 0; first + *count < rules->own_blocks && rules->groups[first + *count].group == group;)
+    for (*count = 0;
+         first + *count < rules->own_blocks && rules->groups[first + *count].group == rules->groups[first].group;)
         ++*count;
     return &rules->groups[first];
 }

@@ -28,12 +28,14 @@ struct terms {
     unsigned block_count;
 };
 
-/* What the block says for sessions that have no narrower one: with it the scopes around its own. False when the limit
- * is off there. */
-bool rules_block_terms(const struct rules *rules, uint32_t block, struct terms *out);
+/* The mode of all sessions that the block counts. It counts those alone to which no other block of its limit is nearer,
+ * so what it says itself holds for them all. False when it says nothing and there may be another around it: then the
+ * mode may differ from session to session. */
+bool rules_block_mode(const struct rules *rules, uint32_t block, enum limit_mode *mode);
 
-/* The blocks whose limits keep their counts in the records of that group, and how many there are. */
-const struct group_block *rules_group(const struct rules *rules, uint64_t group, size_t *count);
+/* The blocks whose limits keep their counts in the records of one group, that or else the next above it, and how many
+ * there are: 0 when there is no such group. */
+const struct group_block *rules_group_from(const struct rules *rules, uint64_t group, size_t *count);
 
 /* The limits with a block somewhere that have something to look at when this event comes, as bits (1 << number). */
 uint64_t rules_limits_at(const struct rules *rules, enum event_kind event);

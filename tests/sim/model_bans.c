@@ -65,14 +65,23 @@ const struct model_operator_ban *model_banned_sender(const struct model *model, 
 
 /* ---- those of limits ---- */
 
-/* What a limit says in its scope, for sessions that have no narrower one. False when it is off. */
-static bool terms_of(const struct model *model, const struct plain_limit *limit, struct model_terms *terms)
+/* The mode of whoever is counted in the scope of that `limit { }`. It need not be the same for everybody, unless the
+ * block says it, or has nothing around it: PLAIN_NONE. */
+static int mode_of(const struct plain_limit *limit)
+{
+    if (limit->set[TERM_MODE])
+        return (int)limit->value[TERM_MODE];
+    return limit->scope == 0 ? (int)plain_kind(limit->kind)->value[TERM_MODE] : PLAIN_NONE;
+}
+
+/* As far as it is the same for everybody whom the limit counts: the shape of its windows (struct plain_frame). */
+static void terms_of(const struct model *model, const struct plain_limit *limit, struct model_terms *terms)
 {
     struct model_chain chain = {.level_count = 0};
 
     for (int scope = limit->scope; scope != PLAIN_NONE; scope = model->rules.scopes[scope].parent)
         chain.levels[chain.level_count++] = scope;
-    return model_terms_of(model, &chain, limit->kind, terms);
+    model_terms_of(model, &chain, limit->kind, terms);
 }
 
 /* The client of a key, as clients are counted now; false when they are counted otherwise. */
@@ -90,15 +99,25 @@ static struct prefix prefix_of(const struct plain_block *block)
 }
 
 /* The limit in force that has begun the ban, or NULL. */
-static const struct plain_limit *limit_of(const struct model *model, const struct model_ban *ban,
-                                          struct model_terms *terms)
+static const struct plain_limit *limit_of(const struct model *model, const struct model_ban *ban)
 {
     for (int i = 0; i < model->rules.limit_count; i++) {
         const struct plain_limit *limit = &model->rules.limits[i];
-        if (limit->kind == ban->kind && model->scope_names[limit->scope] == ban->scope && terms_of(model, limit, terms))
+        if (limit->kind == ban->kind && model->scope_names[limit->scope] == ban->scope && mode_of(limit) != MODE_OFF)
             return limit;
     }
     return NULL;
+}
+
+static enum action action_of(const struct model *model, const struct model_ban *ban, const struct plain_limit *limit)
+{
+    const int mode = mode_of(limit);
+
+    if (ban->rank == 0 || mode == MODE_MONITOR)
+        return ACTION_MONITOR;
+    if (mode == MODE_SCORE || (mode == PLAIN_NONE && ban->rank == 1))
+        return ACTION_SCORE;
+    return model->rules.monitor ? ACTION_MONITOR : ACTION_REFUSE;
 }
 
 size_t model_bans(struct model *model, int64_t now, struct ban_view *out, size_t room)
@@ -129,10 +148,9 @@ size_t model_bans(struct model *model, int64_t now, struct ban_view *out, size_t
         const struct model_ban *ban = &model->bans[i];
         const struct plain_kind *kind = plain_kind(ban->kind);
         struct ban_view *view = &out[count];
-        struct model_terms terms;
+        const struct plain_limit *limit = limit_of(model, ban);
         struct plain_block client = {.bits = 0};
-        if (ban->until <= tick || !limit_of(model, ban, &terms) ||
-            (kind->per == PER_CLIENT && !client_of(model, &ban->key, &client)))
+        if (ban->until <= tick || !limit || (kind->per == PER_CLIENT && !client_of(model, &ban->key, &client)))
             continue;
         memset(view, 0, sizeof *view);
         view->limit = (enum limit_id)(LIMIT_NUMBERED + model->numbers[ban->kind]);
@@ -141,9 +159,7 @@ size_t model_bans(struct model *model, int64_t now, struct ban_view *out, size_t
         view->per = kind->per;
         view->client = prefix_of(&client);
         strcpy(view->key, ban->key.name);
-        view->action = ban->rank == 0 || terms.mode == MODE_MONITOR ? ACTION_MONITOR
-                       : terms.mode == MODE_SCORE                   ? ACTION_SCORE
-                                                                    : ACTION_REFUSE;
+        view->action = action_of(model, ban, limit);
         view->since_ns = (int64_t)((tick - ban->since) << 24);
         view->left_ns = (int64_t)((ban->until - tick) << 24);
         count++;
@@ -244,7 +260,9 @@ void model_unban(struct model *model, const struct model_operator_ban *target, c
         done->lifted += lift_operators(model, target, since);
     for (int i = 0; i < model->rules.limit_count; i++) {
         const struct plain_limit *of = &model->rules.limits[i];
-        if ((!limit || strcmp(limit, plain_kind(of->kind)->name) == 0) && terms_of(model, of, &terms))
-            lift_of_limit(model, target, of, &terms, since, done);
+        if ((limit && strcmp(limit, plain_kind(of->kind)->name) != 0) || mode_of(of) == MODE_OFF)
+            continue;
+        terms_of(model, of, &terms);
+        lift_of_limit(model, target, of, &terms, since, done);
     }
 }

@@ -71,7 +71,7 @@ struct engine *make_engine(const struct plain_rules *rules, uint32_t sessions, u
     return engine;
 }
 
-void connect_with(const struct plain_facts *facts)
+struct verdict connect_with(const struct plain_facts *facts)
 {
     struct connect_event event = {.client = plain_to_addr(&facts->client),
                                   .local = plain_to_addr(&facts->local),
@@ -98,6 +98,7 @@ void connect_with(const struct plain_facts *facts)
     sim.stats.let_in += record && !record->pending;
     if (got.kind == VERDICT_REFUSE)
         ++*(got.speak_at == REFUSE_AT_HELO ? &sim.stats.at_helo : &sim.stats.at_connect);
+    return got;
 }
 
 /* Once freed, what the session said is not to be read any more: the engine gets copies that are overwritten. */
@@ -203,7 +204,7 @@ static void event_connect(void)
     if (has_room() && below(5) == 0)
         claim_connection();
     else if (has_room())
-        connect_with(&facts);
+        connect_perhaps_banned(&facts);
     else
         close_some();
 }

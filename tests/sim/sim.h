@@ -23,7 +23,7 @@ struct stats {
     uint64_t delayed, other_replies, keys, crossings, headers, candidates, told_idle, heard;
     uint64_t reloads, reloads_in_pieces, over, unfollowed, jumps, worlds, sweeps;
     uint64_t requests, watched_ends, all_ports;
-    uint64_t bans_listed, bans_changed, bans_lifted, limit_bans_lifted;
+    uint64_t bans_listed, bans_changed, bans_lifted, limit_bans_lifted, let_in_again;
     uint64_t twin_refusals, twin_worlds, narrow_worlds, untracked, evicted, not_full;
 };
 
@@ -51,7 +51,7 @@ void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn
 /* An engine of those rules, or the end of the run. */
 struct engine *make_engine(const struct plain_rules *rules, uint32_t sessions, uint32_t keys, int64_t idle_slack);
 
-void connect_with(const struct plain_facts *facts);
+struct verdict connect_with(const struct plain_facts *facts);
 void close_handle(session_id id);
 /* There may be one session more. */
 bool has_room(void);
@@ -73,6 +73,8 @@ void end_watched(void);
 void event_ban(void);
 struct ban_target random_ban_target(bool any_name);
 void event_unban(void);
+/* Connects, and sees to it that whoever is refused as banned can be found and let in. */
+void connect_perhaps_banned(const struct plain_facts *facts);
 /* The list of all bans. */
 void check_bans(void);
 

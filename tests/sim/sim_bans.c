@@ -58,28 +58,102 @@ void event_ban(void)
     sim.stats.bans_changed += changed;
 }
 
-void event_unban(void)
+static size_t unban_both(const struct model_operator_ban *target, const char *limit, int64_t since_ns)
 {
-    static const int64_t sinces[] = {0, 0, 1, SECOND, 60 * SECOND, 3600 * SECOND};
-    const struct model_operator_ban target = random_target(true);
-    const struct ban_target told = told_target(&target);
-    const bool whom = below(3) > 0;
-    const int kinds = sim.model.kind_count;
-    const char *limit = below(3) == 0           ? "ban"
-                        : below(2) && kinds > 0 ? plain_kind(sim.model.kinds[below((uint32_t)kinds)])->name
-                                                : NULL;
-    const struct unban unban = {whom ? &told : NULL, limit, sinces[below(6)]};
+    const struct ban_target told = target ? told_target(target) : (struct ban_target){.name = ""};
+    const struct unban unban = {target ? &told : NULL, limit, since_ns};
     uint64_t next = 0;
     struct unbanned done = {0}, wanted = {0};
 
     do
         engine_unban(sim.engine, &unban, sim.now, &next, &done);
     while (next != 0);
-    model_unban(&sim.model, whom ? &target : NULL, limit, unban.since_ns, sim.now, &wanted);
+    model_unban(&sim.model, target, limit, since_ns, sim.now, &wanted);
     expect("bans lifted", done.lifted, wanted.lifted);
     expect("counts forgotten", done.forgotten, wanted.forgotten);
-    sim.stats.bans_lifted += done.lifted;
-    sim.stats.limit_bans_lifted += limit && strcmp(limit, "ban") != 0 ? done.lifted : 0;
+    return done.lifted;
+}
+
+void event_unban(void)
+{
+    static const int64_t sinces[] = {0, 0, 1, SECOND, 60 * SECOND, 3600 * SECOND};
+    const struct model_operator_ban target = random_target(true);
+    const bool whom = below(3) > 0;
+    const int kinds = sim.model.kind_count;
+    const char *limit = below(3) == 0           ? "ban"
+                        : below(2) && kinds > 0 ? plain_kind(sim.model.kinds[below((uint32_t)kinds)])->name
+                                                : NULL;
+    const size_t lifted = unban_both(whom ? &target : NULL, limit, sinces[below(6)]);
+
+    sim.stats.bans_lifted += lifted;
+    sim.stats.limit_bans_lifted += limit && strcmp(limit, "ban") != 0 ? lifted : 0;
+}
+
+/* The finding of a limit that has refused; NULL when another has, or a ban of an administrator. */
+static const struct finding *refused_by_limit(const struct verdict *verdict)
+{
+    const struct finding *last = verdict->finding_count > 0 ? &verdict->findings[verdict->finding_count - 1] : NULL;
+    return verdict->kind == VERDICT_REFUSE && last && last->limit >= LIMIT_NUMBERED && last->action == ACTION_REFUSE
+               ? last
+               : NULL;
+}
+
+static int kind_named(const char *name)
+{
+    for (int i = 0; i < sim.model.kind_count; i++)
+        if (strcmp(plain_kind(sim.model.kinds[i])->name, name) == 0)
+            return sim.model.kinds[i];
+    fail("no limit %s", name);
+}
+
+/* What the engine's list says of the ban, one more than its action; 0 when it is not there. */
+static int action_listed(const struct finding *finding)
+{
+    const bool of_client = plain_kind(kind_named(finding->name))->per == PER_CLIENT;
+    uint64_t next = 0;
+
+    do {
+        size_t count = engine_bans(sim.engine, sim.now, &next, listed, VIEWS);
+        for (size_t i = 0; i < count; i++)
+            if (strcmp(listed[i].name, finding->name) == 0 && strcmp(listed[i].scope, finding->scope) == 0 &&
+                (of_client ? prefix_compare(&listed[i].client, &finding->client) == 0
+                           : strcmp(listed[i].key, finding->key) == 0))
+                return 1 + listed[i].action;
+    } while (next != 0);
+    return 0;
+}
+
+/* That is judged from outside, whatever the model thinks of bans. */
+void connect_perhaps_banned(const struct plain_facts *facts)
+{
+    const struct verdict before = connect_with(facts);
+    const struct finding *refusal = refused_by_limit(&before);
+    struct model_operator_ban target;
+    struct plain_facts again = *facts;
+
+    if (!refusal || !refusal->banned)
+        return;
+    const int action = action_listed(refusal);
+    /* What has begun with points refuses where another mode is around it. */
+    if (action != 1 + ACTION_REFUSE && action != 1 + ACTION_SCORE)
+        fail("%s in %s refuses as banned and is listed with %d", refusal->name, refusal->scope, action);
+    if (below(3) > 0 || !has_room())
+        return;
+    memset(&target, 0, sizeof target);
+    if (plain_kind(kind_named(refusal->name))->per == PER_CLIENT)
+        target.block = (struct plain_block){facts->client, facts->client.family == 4 ? 32 : 128};
+    else
+        snprintf(target.name, sizeof target.name, "%s", refusal->key);
+    unban_both(&target, NULL, 0);
+    if (action_listed(refusal) != 0)
+        fail("%s in %s is listed after it was lifted", refusal->name, refusal->scope);
+    again.client_port = 0;
+    const struct verdict after = connect_with(&again);
+    const struct finding *other = refused_by_limit(&after);
+    const bool still_open = other && plain_kind(kind_named(other->name))->count == COUNT_SESSIONS;
+    if (other && !still_open && other->limit == refusal->limit && strcmp(other->scope, refusal->scope) == 0)
+        fail("%s in %s still refuses after it was lifted", other->name, other->scope);
+    sim.stats.let_in_again += after.kind != VERDICT_REFUSE;
 }
 
 static bool same_whom(const struct ban_view *a, const struct ban_view *b)

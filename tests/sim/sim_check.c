@@ -321,6 +321,7 @@ void check_coverage(void)
         {"bans changed", stats->bans_changed},
         {"bans lifted", stats->bans_lifted},
         {"bans of limits lifted", stats->limit_bans_lifted},
+        {"banned by a limit and let in", stats->let_in_again},
         {"idle", stats->actions[LIMIT_IDLE_TIME][ACTION_REFUSE]},
         {"idleness monitored", stats->actions[LIMIT_IDLE_TIME][ACTION_MONITOR]},
         {"refused by score", stats->actions[LIMIT_SCORE][ACTION_REFUSE]},

@@ -371,6 +371,40 @@ START_TEST(both_doors_are_one_connection)
 }
 END_TEST
 
+/* Who gets no session is told of anew by every request. */
+START_TEST(an_exempt_client_connects_once)
+{
+    const struct prefix exempt = prefix_of(two);
+    rules_add_list_prefix(builder, LIST_EXEMPT, &exempt);
+    start();
+    client(two, 4444);
+    request.names = (struct event){.helo = "two.example", .sender = "a@sender.example", .recipient = "b@test.example"};
+    for (int stage = REQUEST_CONNECT; stage <= REQUEST_RCPT; stage++) {
+        ask((enum request_stage)stage);
+        ck_assert_int_eq(answer.kind, VERDICT_EXEMPT);
+    }
+    ck_assert_uint_eq(engine_totals(engine).events[EVENT_CONNECT], 1);
+    ck_assert_uint_eq(engine_totals(engine).exempted, 1);
+}
+END_TEST
+
+/* It connects, as far as anybody hears, with that request. */
+START_TEST(whoever_is_refused_late_has_connected)
+{
+    static const enum request_stage stages[] = {REQUEST_CONNECT, REQUEST_RCPT};
+    for (size_t i = 0; i < 2; i++) {
+        limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_CONNECTIONS, 1);
+        start();
+        for (uint16_t port = 1; port <= 3; port++) {
+            client(one, port);
+            request.names.sender = "a@sender.example";
+            ck_assert_int_eq(ask(stages[i]), port == 1);
+        }
+        ck_assert_uint_eq(engine_totals(engine).events[EVENT_CONNECT], 3);
+    }
+}
+END_TEST
+
 START_TEST(a_reservation_that_lapses_is_not_open)
 {
     caps(10);
@@ -499,6 +533,8 @@ static Suite *test_suite(void)
     tcase_add_test(tests, a_name_as_long_as_may_be);
     tcase_add_test(tests, nobody_looks);
     tcase_add_test(tests, both_doors_are_one_connection);
+    tcase_add_test(tests, an_exempt_client_connects_once);
+    tcase_add_test(tests, whoever_is_refused_late_has_connected);
     tcase_add_test(tests, a_reservation_that_lapses_is_not_open);
     tcase_add_test(tests, a_session_that_holds_nothing_loses_its_record);
     tcase_add_test(tests, events_are_counted_as_what_they_stand_for);

@@ -309,31 +309,6 @@ START_TEST(so_many_and_no_more)
 }
 END_TEST
 
-START_TEST(who_is_banned_is_told)
-{
-    struct ban_view view;
-    const struct addr nobody = {.family = ADDR_NONE}, client = prefix_of("192.0.2.7").addr,
-                      spared = prefix_of("192.0.2.9").addr;
-    exempt("192.0.2.9");
-    start();
-    ck_assert(!engine_banned(engine, &client, "x@spam.example", now, &view));
-    ban(block("192.0.2.0/24"), HOUR);
-    ban(name("spam.example"), 2 * HOUR);
-    now += SECOND;
-    ck_assert(engine_banned(engine, &client, "spam.example", now, &view));
-    ck_assert_uint_eq(view.client.bits, 24);
-    ck_assert_int_eq(view.left_ns, HOUR - SECOND);
-    ck_assert(!engine_banned(engine, &spared, NULL, now, &view));
-    ck_assert(engine_banned(engine, &nobody, "a.spam.example", now, &view));
-    ck_assert_str_eq(view.key, "spam.example");
-    ck_assert_int_eq(view.per, PER_SENDER_DOMAIN);
-    ck_assert(engine_banned(engine, &nobody, "x@spam.example", now, &view));
-    ck_assert(!engine_banned(engine, &nobody, "", now, &view) && !engine_banned(engine, &nobody, NULL, now, &view));
-    ck_assert(!engine_banned(engine, &client, NULL, now + HOUR, &view)); /* time has not passed for the engine yet */
-    ck_assert(is_refused("192.0.2.7"));
-}
-END_TEST
-
 /* Blocks of all lengths against a list of them that is searched from one end to the other. */
 START_TEST(random_blocks)
 {
@@ -376,8 +351,8 @@ START_TEST(random_blocks)
         } else if (step % 40 == 2) {
             engine_sweep(engine, now);
         } else {
-            const struct addr nobody = addr;
-            struct ban_view view;
+            const struct connect_event event = {.client = addr};
+            session_id id;
             int longest = -1;
             int64_t until = 0;
             for (size_t i = 0; i < count; i++)
@@ -386,9 +361,13 @@ START_TEST(random_blocks)
                     longest = plain[i].prefix.bits;
                     until = plain[i].until;
                 }
-            ck_assert_int_eq(engine_banned(engine, &nobody, NULL, now, &view), longest >= 0);
+            engine_connect(engine, &event, now, &id, &verdict);
+            engine_close(engine, id, now);
+            ck_assert_int_eq(verdict.kind == VERDICT_REFUSE, longest >= 0);
             if (longest >= 0)
-                ck_assert_msg(view.client.bits == longest && view.left_ns == until - now, "step %u", step);
+                ck_assert_msg(verdict.findings[0].client.bits == longest &&
+                                  verdict.findings[0].ban_left_ns == until - now,
+                              "step %u", step);
         }
         if (step % 100 == 0) { /* what is over goes from here, too */
             size_t kept = 0;
@@ -501,6 +480,152 @@ START_TEST(bans_of_limits_that_are_gone)
 }
 END_TEST
 
+/* A listener of two ports, the second of which leads to a pathway, with blocks of clients. */
+static struct layers {
+    scope_id listener, submission, pathway, wide, narrow;
+} add_layers(void)
+{
+    static const char *const titles[] = {"10.0.0.0/8", "10.1.0.0/16"};
+    static const uint16_t ports[] = {25, 587};
+    const struct addr any = {.family = ADDR_NONE};
+    struct layers layers = {.pathway = rules_add_scope(builder, SCOPE_PATHWAY, RULES_SERVICE, "submission"),
+                            .listener = rules_add_scope(builder, SCOPE_LISTENER, RULES_SERVICE, NULL)};
+    scope_id *const peers[] = {&layers.wide, &layers.narrow};
+
+    for (size_t i = 0; i < 2; i++) {
+        layers.submission = rules_add_scope(builder, SCOPE_LISTEN, layers.listener, i == 0 ? ":25" : ":587");
+        rules_set_listen(builder, layers.submission, &any, ports[i]);
+    }
+    rules_set(builder, layers.submission, SETTING_PATHWAY, layers.pathway);
+    for (size_t i = 0; i < 2; i++) {
+        const struct prefix prefix = prefix_of(titles[i]);
+        *peers[i] = rules_add_scope(builder, SCOPE_PEER, layers.listener, titles[i]);
+        rules_add_prefix(builder, *peers[i], &prefix);
+    }
+    return layers;
+}
+
+/* A block that only says how many, once in every hour, and for how long to ban. */
+static limit_block_id connections_in(scope_id scope, int64_t max, int64_t length)
+{
+    limit_block_id of = limit_in(scope, LIMIT_NUMBER_CLIENT_CONNECTIONS, max);
+    rules_set_term(builder, of, TERM_WINDOW, HOUR);
+    if (length > 0)
+        rules_set_term(builder, of, TERM_BAN, length);
+    return of;
+}
+
+static void mode_in(scope_id scope, enum limit_mode mode)
+{
+    rules_set_term(builder, rules_add_limit_block(builder, scope, LIMIT_NUMBER_CLIENT_CONNECTIONS), TERM_MODE, mode);
+}
+
+/* Whether the client is refused on that port; a session that comes about is over at once. */
+static bool is_refused_at(const char *client, uint16_t port)
+{
+    struct connect_event event = {.local_port = port};
+    session_id id;
+    ck_assert(addr_parse(client, &event.client));
+    engine_connect(engine, &event, now, &id, &verdict);
+    engine_close(engine, id, now);
+    return verdict.kind == VERDICT_REFUSE;
+}
+
+/* Whoever is banned in this very scope is listed with what the ban does, and in again at once when it is lifted. */
+static void listed_and_lifted(uint16_t port, const char *scope)
+{
+    ck_assert(!is_refused_at("10.1.2.3", port) && !is_refused_at("10.1.2.3", port));
+    ck_assert(is_refused_at("10.1.2.3", port) && is_refused_at("10.1.2.3", port));
+    ck_assert(finding_of("client_connections")->banned && !finding_of("client_connections")->ban_began);
+    ck_assert_str_eq(finding_of("client_connections")->scope, scope);
+    ck_assert_uint_eq(engine_totals(engine).bans, 1);
+    ck_assert_uint_eq(list(), 1);
+    ck_assert_str_eq(view_of(1, "client_connections", "10.1.2.3")->scope, scope);
+    ck_assert_int_eq(views[0].action, ACTION_REFUSE);
+    ck_assert_uint_eq(lift_block("10.1.2.3"), 1);
+    ck_assert_uint_eq(list(), 0);
+    ck_assert(!is_refused_at("10.1.2.3", port) && !is_refused_at("10.1.2.3", port));
+    ck_assert(is_refused_at("10.1.2.3", port));
+    ck_assert_uint_eq(lift_block("10.0.0.0/8"), 1); /* found on a walk, too */
+    ck_assert(!is_refused_at("10.1.2.3", port));
+}
+
+/* What holds is said by a wider block of clients, which is not around the narrower one. */
+START_TEST(a_mode_of_a_wider_block_of_clients)
+{
+    const struct layers layers = add_layers();
+    connections_in(RULES_SERVICE, 100, 0);
+    mode_in(RULES_SERVICE, MODE_OFF);
+    mode_in(layers.wide, MODE_BLOCK);
+    connections_in(layers.narrow, 2, 2 * HOUR);
+    start();
+    listed_and_lifted(25, "listener[:25]/peer[10.1.0.0/16]");
+}
+END_TEST
+
+/* Likewise by a pathway, which comes before the service. */
+START_TEST(a_mode_of_a_pathway)
+{
+    static const enum limit_mode modes[] = {MODE_MONITOR, MODE_SCORE, MODE_OFF};
+    for (size_t i = 0; i < 3; i++) {
+        const struct layers layers = add_layers();
+        connections_in(RULES_SERVICE, 100, 0);
+        mode_in(RULES_SERVICE, modes[i]);
+        mode_in(layers.pathway, MODE_BLOCK);
+        connections_in(layers.submission, 2, 2 * HOUR);
+        start();
+        listed_and_lifted(587, "listener[:25]/listen[:587]");
+    }
+}
+END_TEST
+
+/* Where no ban has begun, what is counted is forgotten all the same. */
+START_TEST(a_full_window_under_the_mode_of_a_pathway)
+{
+    const struct layers layers = add_layers();
+    connections_in(RULES_SERVICE, 100, 0);
+    mode_in(RULES_SERVICE, MODE_OFF);
+    mode_in(layers.pathway, MODE_BLOCK);
+    connections_in(layers.submission, 2, 0);
+    start();
+    is_refused_at("10.1.2.3", 587);
+    is_refused_at("10.1.2.3", 587);
+    ck_assert(is_refused_at("10.1.2.3", 587));
+    lift_block("10.1.2.3");
+    ck_assert(!is_refused_at("10.1.2.3", 587) && !is_refused_at("10.1.2.3", 587));
+    ck_assert(is_refused_at("10.1.2.3", 587));
+    lift_block("10.1.2.0/24");
+    ck_assert(!is_refused_at("10.1.2.3", 587));
+}
+END_TEST
+
+/* A mode that a block says itself holds, also when other rules have put it there since. */
+START_TEST(the_mode_of_the_block_itself)
+{
+    static const enum limit_mode modes[] = {MODE_MONITOR, MODE_SCORE, MODE_BLOCK};
+    static const enum action actions[] = {ACTION_MONITOR, ACTION_SCORE, ACTION_REFUSE};
+    connections_in(RULES_SERVICE, 1, 2 * HOUR);
+    mode_in(RULES_SERVICE, MODE_SCORE);
+    start();
+    is_refused("10.1.2.3");
+    ck_assert(!is_refused("10.1.2.3"));
+    for (size_t i = 0; i < 3; i++) {
+        connections_in(RULES_SERVICE, 1, 2 * HOUR);
+        mode_in(RULES_SERVICE, modes[i]);
+        reload();
+        ck_assert_uint_eq(list(), 1);
+        ck_assert_int_eq(views[0].action, actions[i]);
+        ck_assert_int_eq(is_refused("10.1.2.3"), actions[i] == ACTION_REFUSE);
+        ck_assert_int_eq(finding_of("client_connections")->action, actions[i]);
+    }
+    connections_in(RULES_SERVICE, 1, 2 * HOUR);
+    rules_set_monitor(builder, true);
+    reload();
+    ck_assert_uint_eq(list(), 1);
+    ck_assert_int_eq(views[0].action, ACTION_MONITOR);
+}
+END_TEST
+
 START_TEST(a_walk_in_small_steps)
 {
     enum { CLIENTS = 3000 };
@@ -537,7 +662,18 @@ START_TEST(a_walk_in_small_steps)
     } while (next != 0);
     ck_assert_uint_eq(count, CLIENTS / 2);
     ck_assert_uint_ge(calls, CLIENTS / 2 / 8);
-    ck_assert_uint_eq(lift(NULL, "client_connections", 0), CLIENTS / 2);
+    /* One client is looked up: the first call does it all. */
+    const struct ban_target one = block("11.0.0.2"), some = block("11.0.0.4/31");
+    const struct unban unban = {.target = &one}, of_some = {.target = &some};
+    struct unbanned done = {0};
+    engine_unban(engine, &unban, now, &next, &done);
+    ck_assert_uint_eq(done.lifted, 1);
+    ck_assert_uint_eq(next, 0);
+    engine_unban(engine, &of_some, now, &next, &done);
+    ck_assert_uint_ne(next, 0);
+    lift(&some, NULL, 0);
+    ck_assert_uint_eq(engine_totals(engine).bans, CLIENTS / 2 - 2);
+    ck_assert_uint_eq(lift(NULL, "client_connections", 0), CLIENTS / 2 - 2);
     ck_assert_uint_eq(engine_totals(engine).bans, 0);
 }
 END_TEST
@@ -575,7 +711,12 @@ START_TEST(names_of_many_keys)
     ck_assert_uint_eq(known + lost, SENDERS);
     ck_assert_uint_le(known, 4096);
     ck_assert_uint_gt(known, 3800);
-    ck_assert_uint_eq(lift_name(lost_key), 1);
+    const struct ban_target lost_target = name(lost_key);
+    const struct unban unban = {.target = &lost_target};
+    struct unbanned done = {0};
+    engine_unban(engine, &unban, now, &next, &done); /* at once, as it is looked up */
+    ck_assert_uint_eq(done.lifted, 1);
+    ck_assert_uint_eq(next, 0);
     ck_assert_uint_eq(lift_name(lost_key), 0);
 }
 END_TEST
@@ -803,12 +944,15 @@ static Suite *test_suite(void)
     tcase_add_test(operators, it_outlives_a_reload_also_one_under_way);
     tcase_add_test(operators, again_is_a_change_and_another_length);
     tcase_add_test(operators, so_many_and_no_more);
-    tcase_add_test(operators, who_is_banned_is_told);
     tcase_add_loop_test(operators, random_blocks, 0, 4);
     TCase *limits = test_case(suite, "limits");
     tcase_add_checked_fixture(limits, case_setup, case_teardown);
     tcase_add_test(limits, what_is_listed);
     tcase_add_test(limits, bans_of_limits_that_are_gone);
+    tcase_add_test(limits, a_mode_of_a_wider_block_of_clients);
+    tcase_add_test(limits, a_mode_of_a_pathway);
+    tcase_add_test(limits, a_full_window_under_the_mode_of_a_pathway);
+    tcase_add_test(limits, the_mode_of_the_block_itself);
     tcase_add_test(limits, a_walk_in_small_steps);
     tcase_add_test(limits, names_of_many_keys);
     tcase_add_test(limits, lengths_of_bans_beyond_those_told_apart);
