@@ -49,8 +49,8 @@ unsigned driver_answering(void);
  * when they negotiate, and the MTA goes on as its configuration says. Any thread. */
 void driver_set_room(unsigned wanted);
 
-/* How often libmilter has gone to take a connection of the MTA; it goes whenever there is one. 0: this libmilter does not
- * show it. Any thread. */
+/* How often libmilter has gone to take a connection of the MTA; it goes whenever there is one. 0: this libmilter does
+ * not show it. Any thread. */
 uint64_t driver_turns(void);
 
 /* How many were turned away so far. Any thread. */

@@ -64,8 +64,8 @@ void policy_service_free(struct policy_service **service);
 /* Connections that are open now. Any thread. */
 unsigned policy_service_connections(const struct policy_service *service);
 
-/* When its loop last had its turn, by the clock of the door; 0 before policy_service_run(). Never much more than a second
- * ago while it lives. Any thread. */
+/* When its loop last had its turn, by the clock of the door; 0 before policy_service_run(). Never much more than a
+ * second ago while it lives. Any thread. */
 int64_t policy_service_seen(const struct policy_service *service);
 
 /* Bytes that an idle connection takes at most in this process, with what malloc(3) adds. */

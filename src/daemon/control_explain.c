@@ -239,8 +239,29 @@ static json_t *explanation_json(const struct control *control, const struct expl
     ok = put(json, "state", json_string(state_of(one))) && ok;
     ok = put(json, "next", seconds_json(one->next_ns, timed)) && ok;
     ok = put(json, "next_when", json_string(next_name(one->next))) && ok;
+    ok = put(json, "keeps_out", json_boolean(one->keeps_out)) && ok;
     ok = put(json, "lift", lift_json(control, one)) && ok;
     return whole(json, ok);
+}
+
+/* When somebody is let in again. */
+struct admission {
+    enum explain_next when;
+    int64_t ns; /* of NEXT_AT */
+};
+
+/* When that one keeps nobody out any more. Of what is counted later a connection is refused by the ban alone. */
+static struct admission admission_of(const struct explanation *one, bool connection)
+{
+    bool ban_alone = connection && one->banned && one->limit >= LIMIT_NUMBERED &&
+                     !(limit_events(one->count_of, one->per) >> EVENT_CONNECT & 1);
+
+    return (struct admission){ban_alone ? NEXT_AT : one->next, ban_alone ? one->ban_left_ns : one->next_ns};
+}
+
+static bool is_later(const struct admission *a, const struct admission *b)
+{
+    return a->when != b->when ? a->when > b->when : a->when == NEXT_AT && a->ns > b->ns;
 }
 
 /* ---- the pages ---- */
@@ -258,12 +279,16 @@ static json_t *explain_json(const struct control *control, const struct question
 {
     json_t *page = json_object(), *list = json_array();
     const struct explanation *refused_by = NULL;
+    struct admission admission = {NEXT_NOW, 0};
     bool ok = true;
 
     for (uint32_t i = 0; i < walk->told; i++) {
         const struct explanation *one = explain_told(walk, i);
+        const struct admission its_own = admission_of(one, !question->name);
         if (!refused_by && one->keeps_out)
             refused_by = one;
+        if (one->keeps_out && is_later(&its_own, &admission))
+            admission = its_own;
         ok = add(list, explanation_json(control, one)) && ok;
     }
     ok = put(page, "client", client_json(question)) && ok;
@@ -273,6 +298,8 @@ static json_t *explain_json(const struct control *control, const struct question
     ok = put(page, "mode", json_string(mode_name(control))) && ok;
     ok = put(page, "admitted", json_boolean(!refused_by)) && ok;
     ok = put(page, "refused_by", refused_by ? json_string(refused_by->name) : json_null()) && ok;
+    ok = put(page, "next", seconds_json(admission.ns, admission.when <= NEXT_AT)) && ok;
+    ok = put(page, "next_when", json_string(next_name(admission.when))) && ok;
     ok = put(page, "limits", list) && ok;
     ok = put(page, "left_out", json_integer(walk->left_out)) && ok;
     return whole(page, ok);

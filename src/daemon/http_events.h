@@ -3,8 +3,8 @@
  *
  * What is told waits in a queue of EVENTS_QUEUE findings for the loop; what finds no room there, or none in the buffer
  * of a follower who reads slowly, is left out, and the follower is told how many. Who has closed is noticed at once
- * where libevent can tell (EV_FEATURE_EARLY_CLOSE, as with epoll), elsewhere when a line, at the latest the next empty one,
- * cannot be sent.
+ * where libevent can tell (EV_FEATURE_EARLY_CLOSE, as with epoll), elsewhere when a line, at the latest the next empty
+ * one, cannot be sent.
  *
  * Threads: http_events_tell() is for any, everything else for the one that runs the loop.
  */

@@ -93,13 +93,21 @@ static uint16_t make_room(struct explain_walk *walk, unsigned rank, bool keeps_o
     return at;
 }
 
+/* Whoever asks about a recipient asks about mail, not about bounces: a limit on those keeps nobody out but by its ban.
+ */
+static bool keeps_out(const struct explaining *explaining, const struct explanation *one)
+{
+    return explanation_refuses(one) && (one->at_connect || explaining->named) &&
+           (one->count_of != COUNT_BOUNCES || one->banned);
+}
+
 static void tell(struct explaining *explaining, struct explanation *one)
 {
     struct explain_walk *walk = explaining->walk;
 
     if (!is_new(explaining, one))
         return;
-    one->keeps_out = explanation_refuses(one) && (one->at_connect || explaining->named);
+    one->keeps_out = keeps_out(explaining, one);
     const uint16_t at = make_room(walk, rank(one), one->keeps_out);
     if (at == EXPLAIN_ROOM)
         return;
@@ -357,8 +365,9 @@ static size_t detail(const struct operator_ban *ban)
     return ban->target.clients.addr.family != ADDR_NONE ? ban->target.clients.bits : strlen(ban->target.name);
 }
 
-/* The bans of administrators that hold the subject, from the narrowest on, which stand in place of the lists: those
- * around it too, but what names less than the entry of the exempt list. False when there is none. */
+/* The bans of administrators that hold the subject, from the narrowest on, which come before the deny list and stand in
+ * place of the exempt list: those around it too, but what names less than the entry of the exempt list. False when
+ * there is none. */
 static bool explain_bans(struct explaining *explaining, enum limit_per per, const struct operator_ban *narrowest,
                          size_t spared)
 {
@@ -408,7 +417,8 @@ static void explain_client_lists(struct explaining *explaining)
     char text[PREFIX_TEXT_SIZE];
 
     engine_list_client(judging->engine, &judging->client, explaining->asking.now, &ban);
-    if (explain_bans(explaining, PER_CLIENT, ban, listed.answer == LISTED_EXEMPT ? listed.bits : 0))
+    if (explain_bans(explaining, PER_CLIENT, ban, listed.answer == LISTED_EXEMPT ? listed.bits : 0) &&
+        listed.answer != LISTED_DENY)
         return;
     if (listed.answer != LISTED_NOWHERE)
         explain_listed(explaining, &listed, prefix_format(&entry, text), PER_CLIENT);
@@ -425,7 +435,7 @@ static void explain_name_lists(struct explaining *explaining)
 
     engine_list_names(judging->engine, sender, user, explaining->asking.now, &ban);
     rules_list_names(judging->rules, sender, user, &spared);
-    if (explain_bans(explaining, PER_SENDER_DOMAIN, ban, spared ? strlen(spared) : 0))
+    if (explain_bans(explaining, PER_SENDER_DOMAIN, ban, spared ? strlen(spared) : 0) && listed.answer != LISTED_DENY)
         return;
     if (listed.answer != LISTED_NOWHERE)
         explain_listed(explaining, &listed, listed.name ? listed.name : "",

@@ -23,8 +23,8 @@ static const json_t *refusing(const json_t *answer)
 
     json_array_foreach(limits, i, limit)
     {
-        const char *wanted = *name ? field_text(limit, "limit") : field_text(limit, "mode");
-        if (is_over(limit) && strcmp(wanted, *name ? name : "monitor") == 0)
+        if (*name ? field_true(limit, "keeps_out")
+                  : is_over(limit) && strcmp(field_text(limit, "mode"), "monitor") == 0)
             return limit;
     }
     return NULL;
@@ -93,7 +93,7 @@ static char *sentence(const json_t *answer, const char *who)
 
     bool of_administrator = strcmp(field_text(limit, "limit"), "ban") == 0;
     const char *name = of_administrator ? "an administrator" : field_text(limit, "limit");
-    char *why = reason(limit), *where = place(limit), *when = until(limit), *text;
+    char *why = reason(limit), *where = place(limit), *when = until(answer), *text;
     if (admitted && of_administrator)
         text = text_print("%s would be let in. An administrator has banned %s, but mode = monitor: it is only watched.",
                           who, *field_text(limit, "key") ? field_text(limit, "key") : "it");

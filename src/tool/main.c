@@ -2,6 +2,7 @@
  * main.c: the command line of tidegate, the tool.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <locale.h>
 #include <poll.h>
@@ -205,11 +206,24 @@ int tool_help(struct tool *tool)
     return EX_OK;
 }
 
+/* Whatever is opened next would else be taken for a stream that is closed. What is written to these fails. */
+static void keep_streams(void)
+{
+    int null;
+
+    do
+        null = open("/dev/null", O_RDONLY);
+    while (null >= 0 && null <= STDERR_FILENO);
+    if (null > STDERR_FILENO)
+        close(null);
+}
+
 int main(int argc, char **argv)
 {
     struct tool tool = {.file = CONFIG_DEFAULT_PATH};
     const struct command *command;
 
+    keep_streams();
     setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_IGN);
     tool.screen = standard_screen();

@@ -197,7 +197,8 @@ def test_history_has_what_was_open(postfix, watched):
     history = control.json("/history.json")
     assert history["interval"] == 10
     assert history["scopes"] == [{"scope": "service", "max": 4, "sessions": [4]}]
-    assert history["limits"] == [{"limit": "service_sessions", "refused": [1], "monitored": [0]}]
+    assert history["limits"] == [{"limit": "service_sessions", "refused": [1], "monitored": [0], "refused_before": 1,
+                                  "monitored_before": 0}]
     assert abs(history["end"] - control.json("/status.json")["now"]) < DEADLINE
     assert all(client.is_served() for client in held)
 

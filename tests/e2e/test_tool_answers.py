@@ -80,8 +80,11 @@ def reasons(name, state="open", **changes):
 
 
 def explained(*limits, refused_by=None, mode="block"):
+    """The first limit of the name in refused_by that is in force is what refuses, and the answer's `next` its own."""
+    limits = [{**one, "keeps_out": one["limit"] == refused_by and one["mode"] == "block"} for one in limits]
+    refusing = next((one for one in limits if one["keeps_out"]), {"next": 0, "next_when": "now"})
     return {"client": "192.0.2.7", "name": None, "listen": None, "mode": mode, "admitted": refused_by is None,
-            "refused_by": refused_by, "limits": list(limits)}
+            "refused_by": refused_by, "next": refusing["next"], "next_when": refusing["next_when"], "limits": limits}
 
 
 STATUS = """\
@@ -278,12 +281,18 @@ SENTENCES = [
      "192.0.2.7 would be let in. An administrator has banned 192.0.2.0/24, but mode = monitor: it is only watched."),
     (explained(reasons("ban", "banned", line=None, key=None, mode="monitor", banned=True), mode="monitor"),
      "192.0.2.7 would be let in. An administrator has banned it, but mode = monitor: it is only watched."),
+    # Of one name at two places the one that is in force; and until the last of all that refuse has room.
+    ({**explained(reasons("client_connections", "full", mode="monitor", count=1, max=1, line=4, next=60, next_when="at"),
+                  reasons("client_connections", "full", count=2, max=2, line=5, next=660, next_when="at"),
+                  refused_by="client_connections"), "next": 720},
+     "192.0.2.7 would be refused by client_connections (/etc/tidegate/tidegate.conf:5), as 2 of at most 2 connections in "
+     "90s are counted. It may come again in 12m."),
     (explained(refused_by="client_sessions"), "192.0.2.7 would be refused by client_sessions."),
 ]
 
 
 @pytest.mark.parametrize("answer, sentence", SENTENCES, ids=["close", "at", "never", "monitor", "ban", "monitored ban",
-                                                             "monitored ban of it", "unnamed"])
+                                                             "monitored ban of it", "two places", "unnamed"])
 def test_first_sentence_of_explain(ask, answer, sentence):
     assert ask({"/explain": answer}, "explain", "192.0.2.7").stdout.splitlines()[0] == sentence
 
@@ -423,6 +432,10 @@ def test_output_that_cannot_be_written(fake, options):
     result = subprocess.run(arguments, stdout=writer, stderr=subprocess.PIPE, timeout=DEADLINE, check=False)
     os.close(writer)
     assert (result.returncode, result.stderr) == (74, b"")
+    # Closed: what the tool opens for itself does not take its place.
+    result = subprocess.run(["sh", "-c", '"$@" <&- >&-', "sh", *arguments], stderr=subprocess.PIPE, timeout=DEADLINE,
+                            check=False)
+    assert result.returncode == 74 and result.stderr.startswith(b"tidegate: standard output: ")
 
 
 class Stream:

@@ -385,6 +385,7 @@ static const struct mistake mistakes[] = {
     {"limit \"\" { count = messages per = client }", 1, "\"\" is no name of a limit; write 1 to 39 characters"},
     {"limit a2345678901234567890123456789012345678_0 { count = messages per = client }", 1, "write 1 to 39"},
     {"limit Deny { count = messages per = client }", 1, "the name \"Deny\" means something else in the log"},
+    {"limit exempt { count = messages per = client }", 1, "means something else"},
     {"limit idle_time { count = messages per = client }", 1, "means something else"},
     {"limit score { count = messages per = client }", 1, "means something else"},
     {"limit none { count = messages per = client }", 1, "means something else"},

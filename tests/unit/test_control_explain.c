@@ -166,6 +166,16 @@ START_TEST(lists_and_bans_of_administrators)
     assert_real(answer, "limits.0.next", 3600);
     assert_null(answer, "limits.0.line");
     assert_text(answer, "limits.0.lift", "tidegate unban spam.example");
+    /* The list stays when the ban is over. */
+    target = (struct ban_target){.clients = prefix_of("192.0.2.0/25")};
+    engine_ban(engine, &target, HOUR, now);
+    ask("client=192.0.2.7");
+    assert_text(answer, "refused_by", "ban");
+    assert_text(answer, "limits.0.limit", "ban");
+    assert_real(answer, "limits.0.next", 3600);
+    assert_text(answer, "limits.1.limit", "deny");
+    assert_text(answer, "next_when", "never");
+    assert_null(answer, "next");
     config.monitor = true;
     rules_set_monitor(builder, true);
     struct rules *rules = build_rules();
@@ -291,6 +301,25 @@ START_TEST(names_of_all_kinds)
         }
         ck_assert_msg(strcmp(names, cases[i].limits) == 0, "%s: %s", cases[i].query, names);
     }
+}
+END_TEST
+
+/* A limit on bounces is told, and lets other mail in. */
+START_TEST(bounces_alone)
+{
+    limit_in(RULES_SERVICE, LIMIT_NUMBER_RECIPIENT_BOUNCES, 1);
+    serve();
+    session_id id = connect_from("192.0.2.7");
+    engine_event(engine, id, &(struct event){.kind = EVENT_MAIL, .sender = ""}, now, &verdict);
+    engine_event(engine, id, &(struct event){.kind = EVENT_RCPT, .sender = "", .recipient = "r1@test.example"}, now,
+                 &verdict);
+    ck_assert_int_eq(verdict.kind, VERDICT_CONTINUE);
+    ask("name=r1%40test.example");
+    assert_text(answer, "limits.0.limit", "recipient_bounces");
+    assert_text(answer, "limits.0.state", "full");
+    assert_false(answer, "limits.0.keeps_out");
+    assert_true(answer, "admitted");
+    engine_close(engine, id, now);
 }
 END_TEST
 
@@ -420,6 +449,7 @@ static Suite *test_suite(void)
     tcase_add_test(tests, bans_within_bans);
     tcase_add_test(tests, who_refuses_is_told_however_much_there_is);
     tcase_add_test(tests, names_of_all_kinds);
+    tcase_add_test(tests, bounces_alone);
     tcase_add_test(tests, hostile_names);
     tcase_add_test(tests, mistakes_say_what_would_be_right);
     tcase_add_test(tests, values_as_the_configuration_writes_them);
