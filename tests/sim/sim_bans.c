@@ -143,7 +143,7 @@ void connect_perhaps_banned(const struct plain_facts *facts)
     if (plain_kind(kind_named(refusal->name))->per == PER_CLIENT)
         target.block = (struct plain_block){facts->client, facts->client.family == 4 ? 32 : 128};
     else
-        snprintf(target.name, sizeof target.name, "%s", refusal->key);
+        memcpy(target.name, refusal->key, sizeof target.name - 1); /* names of the simulation are short */
     unban_both(&target, NULL, 0);
     if (action_listed(refusal) != 0)
         fail("%s in %s is listed after it was lifted", refusal->name, refusal->scope);

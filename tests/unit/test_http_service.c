@@ -214,14 +214,16 @@ static struct answer post(const char *target, const char *type, const char *body
 
 #define FORM "application/x-www-form-urlencoded"
 
+#define POLICY                                                                                                   \
+    "\r\nContent-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " \
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
+
 /* Every answer has these, and never says what serves it. */
 static void assert_headers(const struct answer *answer)
 {
-    static const char *const wanted[] = {
-        "\r\nX-Content-Type-Options: nosniff\r\n", "\r\nCache-Control: no-store\r\n",
-        "\r\nReferrer-Policy: no-referrer\r\n",
-        "\r\nContent-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"};
+    static const char *const wanted[] = {"\r\nX-Content-Type-Options: nosniff\r\n", "\r\nCache-Control: no-store\r\n",
+                                         "\r\nReferrer-Policy: no-referrer\r\n",
+                                         "\r\nCross-Origin-Resource-Policy: same-origin\r\n", POLICY};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         ck_assert_msg(strstr(answer->head, wanted[i]) != NULL, "%s lacks %s", answer->head, wanted[i]);
     ck_assert_ptr_null(strstr(answer->head, "\r\nServer:"));
