@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -41,7 +42,7 @@
 #include "policy/policy_service.h"
 
 /* Descriptors besides those of sessions: sockets, logs, libraries. */
-#define DESCRIPTORS_SPARE (64 + HTTP_SERVICE_DESCRIPTORS)
+#define DESCRIPTORS_SPARE 64
 
 /* When the kernel has not known so many connections one after the other, it is asked about one in so many. */
 #define STRANGERS_MANY 1000
@@ -400,13 +401,18 @@ struct server_memory server_memory(const struct config *config)
     };
 }
 
+/* Those besides sessions and connections of the policy door. */
+static uint64_t spare_descriptors(const struct config *config)
+{
+    return DESCRIPTORS_SPARE + (is_watched(config) ? HTTP_SERVICE_DESCRIPTORS : 0);
+}
+
 /* Each session of the MTA takes a descriptor, and each connection of the policy door. Where there are fewer, the latter
  * get half of them at most; returns how many that is. Milter sessions that find none are turned away before libmilter
  * runs out: it would try again without a pause. */
 static unsigned share_descriptors(const struct config *config, uint64_t wanted, uint64_t granted)
 {
-    const uint64_t policy = policy_connections(config);
-    uint64_t room = granted > DESCRIPTORS_SPARE + 1 ? granted - DESCRIPTORS_SPARE : 2;
+    const uint64_t policy = policy_connections(config), room = granted - spare_descriptors(config);
     uint64_t share = granted >= wanted || policy < room / 2 ? policy : room / 2;
 
     driver_set_room(room - share < UINT_MAX ? (unsigned)(room - share) : UINT_MAX);
@@ -441,10 +447,18 @@ static bool open_doors(const struct config *config, char error[PROCESS_ERROR_SIZ
 {
     const struct driver_params driver = {config->milter.socket, &server.door, server.waiting, milter_socket_nudge,
                                          listening_backlog(&config->milter.options)};
-    uint64_t wanted = config->session_table_size + policy_connections(config) + DESCRIPTORS_SPARE;
+    const uint64_t least = spare_descriptors(config) + 2;
+    uint64_t wanted = config->session_table_size + policy_connections(config) + spare_descriptors(config);
     uint64_t granted = process_raise_descriptors(wanted);
-    unsigned connections = share_descriptors(config, wanted, granted);
 
+    if (granted < least) {
+        snprintf(error, PROCESS_ERROR_SIZE,
+                 "only %" PRIu64 " files may be open at once, and at least %" PRIu64
+                 " are needed; raise the limit (ulimit -n, or LimitNOFILE= of the unit)",
+                 granted, least);
+        return false;
+    }
+    const unsigned connections = share_descriptors(config, wanted, granted);
     if (config->policy_count > 0)
         server.cookies = kernel_sockets_open(); /* NULL where the kernel cannot be asked: then nobody is */
     if (!policy_thread_open(config, &server.door, server.waiting, connections, &server.policy, error))

@@ -155,6 +155,17 @@ def test_port_taken(config):
         start_must_fail(background_config(config, f"inet:{port}@127.0.0.1"), port)
 
 
+def test_too_few_descriptors(directory):
+    """It does not say ready to be unable to take anybody. (Root may raise the limit, but for this right.)"""
+    path = directory / "tidegated.conf"
+    for more, files in ("", 60), (f'control {{ socket = "{directory}/control.sock" }}\n', 120):
+        path.write_text(f'milter {{ socket = "unix:{directory}/milter.sock" }}\n{more}')
+        result = subprocess.run(["prlimit", f"--nofile={files}:{files}", "setpriv", "--bounding-set=-sys_resource",
+                                 daemon_module.BINARY, "-f", "-c", path], stdin=subprocess.DEVNULL, capture_output=True,
+                                text=True, timeout=DEADLINE, check=False)
+        must_fail(result, f"only {files} files may be open at once, and at least", "LimitNOFILE")
+
+
 def background_config(config, socket_name, more=""):
     path = config(f'milter {{ socket = "{socket_name}" {more} }}\n')
     path.write_text(path.read_text() + f'pid_file = "{path.parent}/run/tidegated.pid"\n')
