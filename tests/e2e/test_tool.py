@@ -10,7 +10,7 @@ import pytest
 from daemon import run
 from sandbox import DEADLINE, die_with_parent, wait_until
 from smtp import CONNECTION_RATE, DENIED, REFUSAL, Client, enter, enter_soon, fill, refused
-from toolside import BINARY, complete, environment, is_harmless, on_terminal, terminal, tidegate
+from toolside import BINARY, as_nobody, complete, environment, is_harmless, on_terminal, terminal, tidegate
 
 CONFIG = """\
 service_sessions = 8
@@ -349,7 +349,7 @@ def test_names_that_clients_make_up(postfix, served):
 def test_who_may(served, directory):
     """Others than root may not, and read which group may; for the group that the configuration names it opens."""
     daemon = served()
-    nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+    nobody = as_nobody(directory)
     socket = directory / "control.sock"
     result = daemon.tool("status", **nobody)
     assert (result.returncode, result.stderr) == (69, f"tidegate: {socket}: Permission denied; run as root\n")

@@ -13,7 +13,8 @@ import time
 import pytest
 
 from sandbox import DEADLINE, die_with_parent, is_stopped, wait_until
-from toolside import BINARY, FakeDaemon, columns_of, environment, is_harmless, on_terminal, terminal, tidegate
+from toolside import (BINARY, FakeDaemon, as_nobody, columns_of, environment, is_harmless, on_terminal, terminal,
+                      tidegate)
 
 HOSTILE = "a\x1b[2J\x9b\u202e\u200b中文\n\x07.example" + "x" * 300
 
@@ -407,15 +408,14 @@ def test_socket_troubles(directory):
                                (closed, True, "Permission denied; run as root"),
                                (within / "control.sock", True, "Permission denied; run as root"),
                                ("/" + "x" * 200, False, "File name too long")):
-        result = tidegate("--socket", path, "status", **({"user": "nobody", "group": "nogroup", "extra_groups": []}
-                                                          if nobody else {}))
+        result = tidegate("--socket", path, "status", **(as_nobody(directory) if nobody else {}))
         assert (result.returncode, result.stdout) == (69, "")
         assert result.stderr.startswith(f"tidegate: {path}: {said}")
     result = tidegate("--socket", missing, "--json", "status")
     assert (result.returncode, result.stdout) == (69, "") and "No such file" in result.stderr
     os.chown(closed, 0, 8)
     closed.chmod(0o660)
-    result = tidegate("--socket", closed, "status", user="nobody", group="nogroup", extra_groups=[])
+    result = tidegate("--socket", closed, "status", **as_nobody(directory))
     assert result.stderr == f"tidegate: {closed}: Permission denied; run as root or as a member of the group mail\n"
     listener.close()
 

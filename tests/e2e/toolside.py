@@ -7,6 +7,7 @@ import pathlib
 import pty
 import re
 import select
+import shutil
 import socketserver
 import struct
 import subprocess
@@ -31,9 +32,17 @@ def environment(**changes):
     return {**known, **changes}
 
 
-def tidegate(*arguments, env=None, **options):
+def as_nobody(directory):
+    """Options for tidegate() to run it without any right: a copy of it, which may stand where nobody may go."""
+    copy = directory / "for-everybody"
+    shutil.copy(BINARY, copy)
+    copy.chmod(0o755)
+    return {"binary": copy, "user": "nobody", "group": "nogroup", "extra_groups": []}
+
+
+def tidegate(*arguments, env=None, binary=BINARY, **options):
     """Run it to its end; stdin is empty, output is text."""
-    result = subprocess.run([str(BINARY), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True,
+    result = subprocess.run([str(binary), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True,
                             text=True, timeout=DEADLINE, check=False, env=env or environment(), **options)
     assert not daemon_module.SANITIZER.search(result.stderr), result.stderr
     assert result.returncode >= 0, f"ended by a signal: {result}"
