@@ -42,7 +42,8 @@ HIGH = 1000000  # a cap that nobody reaches
 ATTEMPTS = 3
 RATE_TARGETS = {"caps": 0.97, "every_limit": 0.95}
 LOAD_TARGET = 3.0
-MEMORY_TARGETS = (0.90, 1.03)  # never much more than promised
+# Never much more than promised; less by the bans of administrators and the names of banned keys, 4 MB, which stay empty here.
+MEMORY_TARGETS = (0.85, 1.03)
 
 DENIED = 1000000
 LOAD_RUNS = 3
