@@ -40,7 +40,7 @@ fi
 # A copy of the sources, so that the tree itself is never touched and copies of this script may run side by side.
 mkdir "$work/source" "$work/build"
 (cd "$source" && tar -cf - --exclude=.git --exclude=autom4te.cache configure* Makefile.* aclocal.m4 build-aux \
-    build-config.h.in README.md LICENSE NEWS src milter policy conf tests contrib) | (cd "$work/source" && tar -xf -)
+    build-config.h.in README.md CONTRIBUTING.md LICENSE NEWS src milter policy conf tests contrib) | (cd "$work/source" && tar -xf -)
 cd "$work/build"
 "$work/source/configure" -q CFLAGS='-O1 -g'
 make -s -j2 >make.out 2>&1 || { cat make.out; exit 1; }
