@@ -45,7 +45,7 @@ count() {
     passed=$((passed + $1)) failed=$((failed + $2))
     [ "$status" -eq 0 ] || [ "$2" -gt 0 ] || failed=$((failed + 1))
 }
-count_plain() { count "$(number '^\([0-9]*\) passed, [0-9]* failed')" "$(number '^[0-9]* passed, \([0-9]*\) failed')"; }
+count_plain() { count "$(number '\b\([0-9][0-9]*\) passed, [0-9]* failed')" "$(number '[0-9] passed, \([0-9]*\) failed')"; }
 
 for part in $parts; do
     case $part in
