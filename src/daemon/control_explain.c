@@ -244,21 +244,6 @@ static json_t *explanation_json(const struct control *control, const struct expl
     return whole(json, ok);
 }
 
-/* When somebody is let in again. */
-struct admission {
-    enum explain_next when;
-    int64_t ns; /* of NEXT_AT */
-};
-
-/* When that one keeps nobody out any more. Of what is counted later a connection is refused by the ban alone. */
-static struct admission admission_of(const struct explanation *one, bool connection)
-{
-    bool ban_alone = connection && one->banned && one->limit >= LIMIT_NUMBERED &&
-                     !(limit_events(one->count_of, one->per) >> EVENT_CONNECT & 1);
-
-    return (struct admission){ban_alone ? NEXT_AT : one->next, ban_alone ? one->ban_left_ns : one->next_ns};
-}
-
 static bool is_later(const struct admission *a, const struct admission *b)
 {
     return a->when != b->when ? a->when > b->when : a->when == NEXT_AT && a->ns > b->ns;
@@ -284,11 +269,10 @@ static json_t *explain_json(const struct control *control, const struct question
 
     for (uint32_t i = 0; i < walk->told; i++) {
         const struct explanation *one = explain_told(walk, i);
-        const struct admission its_own = admission_of(one, !question->name);
         if (!refused_by && one->keeps_out)
             refused_by = one;
-        if (one->keeps_out && is_later(&its_own, &admission))
-            admission = its_own;
+        if (one->keeps_out && is_later(&one->over, &admission))
+            admission = one->over;
         ok = add(list, explanation_json(control, one)) && ok;
     }
     ok = put(page, "client", client_json(question)) && ok;

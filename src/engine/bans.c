@@ -43,29 +43,27 @@ enum ban_result engine_ban(struct engine *engine, const struct ban_target *targe
     return operator_bans_put(engine->operator_bans, &banned, engine->now, engine->now + length_ns);
 }
 
-enum list_answer engine_list_client(const struct engine *engine, const struct addr *client, int64_t now,
-                                    const struct operator_ban **ban)
+struct listed engine_list_client(const struct engine *engine, const struct addr *client, int64_t now,
+                                 const struct operator_ban **ban)
 {
-    unsigned bits = 0;
-    enum list_answer answer = rules_list_client(tally_rules(engine->current), client, &bits);
+    const struct listed listed = rules_listed_client(tally_rules(engine->current), client);
 
     *ban = operator_bans_client(engine->operator_bans, client, now);
-    if (*ban && answer == LISTED_EXEMPT && bits > (*ban)->target.clients.bits)
+    if (*ban && listed.answer == LISTED_EXEMPT && listed.bits > (*ban)->target.clients.bits)
         *ban = NULL;
-    return answer;
+    return listed;
 }
 
-enum list_answer engine_list_names(const struct engine *engine, const char *sender, const char *user, int64_t now,
-                                   const struct operator_ban **ban)
+struct listed engine_list_names(const struct engine *engine, const char *sender, const char *user, int64_t now,
+                                const struct operator_ban **ban)
 {
-    const char *spared;
-    enum list_answer answer = rules_list_names(tally_rules(engine->current), sender, user, &spared);
+    const struct listed listed = rules_listed_names(tally_rules(engine->current), sender, user);
 
     *ban = sender && sender[0] ? operator_bans_name(engine->operator_bans, sender, now) : NULL;
     /* Both are ends of the sender, so the longer is the more specific. */
-    if (*ban && spared && strlen(spared) > strlen((*ban)->target.name))
+    if (*ban && listed.spared && strlen(listed.spared) > strlen((*ban)->target.name))
         *ban = NULL;
-    return answer;
+    return listed;
 }
 
 static void view_operator(const struct engine *engine, const struct operator_ban *ban, int64_t now,
@@ -144,11 +142,9 @@ static enum action action_of(const struct rules *rules, limit_block_id block, un
 {
     static const enum action by_rank[] = {
         [RANK_MONITOR] = ACTION_MONITOR, [RANK_SCORE] = ACTION_SCORE, [RANK_BLOCK] = ACTION_REFUSE};
-    static const enum action by_mode[] = {
-        [MODE_BLOCK] = ACTION_REFUSE, [MODE_MONITOR] = ACTION_MONITOR, [MODE_SCORE] = ACTION_SCORE};
     enum limit_mode mode;
     const bool known = rules_block_mode(rules, block, &mode);
-    const enum action action = known && rank != RANK_MONITOR ? by_mode[mode] : by_rank[rank];
+    const enum action action = known && rank != RANK_MONITOR ? action_of_mode(mode) : by_rank[rank];
 
     return action == ACTION_REFUSE && rules_monitor(rules) ? ACTION_MONITOR : action;
 }

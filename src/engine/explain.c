@@ -14,8 +14,7 @@
 /* A limit in mode score that would give points, and until when. */
 struct scored {
     uint32_t points;
-    enum explain_next next;
-    int64_t next_ns;
+    struct admission over;
 };
 
 struct explaining {
@@ -101,10 +100,20 @@ static bool keeps_out(const struct explaining *explaining, const struct explanat
            (one->count_of != COUNT_BOUNCES || one->banned);
 }
 
+/* When it does so no more. Of what is counted later a connection is refused by the ban alone. */
+static struct admission over(const struct explaining *explaining, const struct explanation *one)
+{
+    bool later = one->limit >= LIMIT_NUMBERED && !(limit_events(one->count_of, one->per) >> EVENT_CONNECT & 1);
+    bool ban_alone = later && !explaining->named;
+
+    return (struct admission){ban_alone ? NEXT_AT : one->next, ban_alone ? one->ban_left_ns : one->next_ns};
+}
+
 static void tell(struct explaining *explaining, struct explanation *one)
 {
     struct explain_walk *walk = explaining->walk;
 
+    one->over = over(explaining, one);
     if (!is_new(explaining, one))
         return;
     one->keeps_out = keeps_out(explaining, one);
@@ -127,14 +136,10 @@ static void tell(struct explaining *explaining, struct explanation *one)
  * banned for it. */
 static void note_score(struct explaining *explaining, const struct explanation *one, uint32_t points)
 {
-    bool later = one->limit >= LIMIT_NUMBERED && !(limit_events(one->count_of, one->per) >> EVENT_CONNECT & 1);
-    bool ban_alone = later && !explaining->named;
-
     if (one->mode != MODE_SCORE || one->exempt || one->next == NEXT_NOW || one->next == NEXT_SESSION ||
         !(one->at_connect || explaining->named))
         return;
-    explaining->scored[explaining->scored_count++] =
-        (struct scored){points, ban_alone ? NEXT_AT : one->next, ban_alone ? one->ban_left_ns : one->next_ns};
+    explaining->scored[explaining->scored_count++] = (struct scored){points, one->over};
 }
 
 /* ---- when there is room ---- */
@@ -296,10 +301,10 @@ static uint64_t points_at(const struct explaining *explaining, int64_t ns, enum 
     *left = NEXT_ON_CLOSE;
     for (unsigned i = 0; i < explaining->scored_count; i++) {
         const struct scored *scored = &explaining->scored[i];
-        if (scored->next == NEXT_AT && scored->next_ns <= ns)
+        if (scored->over.when == NEXT_AT && scored->over.ns <= ns)
             continue;
         sum += scored->points;
-        if (scored->next == NEXT_NEVER)
+        if (scored->over.when == NEXT_NEVER)
             *left = NEXT_NEVER;
     }
     return sum;
@@ -329,11 +334,11 @@ static void explain_score(struct explaining *explaining)
     /* The earliest end of a limit's that leaves too few. */
     for (unsigned i = 0; i < explaining->scored_count && sum >= one.max; i++) {
         const struct scored *scored = &explaining->scored[i];
-        if (scored->next != NEXT_AT || points_at(explaining, scored->next_ns, &left) >= one.max)
+        if (scored->over.when != NEXT_AT || points_at(explaining, scored->over.ns, &left) >= one.max)
             continue;
-        if (one.next != NEXT_AT || scored->next_ns < one.next_ns) {
+        if (one.next != NEXT_AT || scored->over.ns < one.next_ns) {
             one.next = NEXT_AT;
-            one.next_ns = scored->next_ns;
+            one.next_ns = scored->over.ns;
         }
     }
     tell(explaining, &one);
@@ -411,12 +416,11 @@ static void explain_listed(struct explaining *explaining, const struct listed *l
 static void explain_client_lists(struct explaining *explaining)
 {
     const struct judging *judging = &explaining->asking.judging;
-    const struct listed listed = rules_listed_client(judging->rules, &judging->client);
-    const struct prefix entry = {addr_cut(&judging->client, listed.bits), (uint8_t)listed.bits};
     const struct operator_ban *ban;
+    const struct listed listed = engine_list_client(judging->engine, &judging->client, explaining->asking.now, &ban);
+    const struct prefix entry = {addr_cut(&judging->client, listed.bits), (uint8_t)listed.bits};
     char text[PREFIX_TEXT_SIZE];
 
-    engine_list_client(judging->engine, &judging->client, explaining->asking.now, &ban);
     if (explain_bans(explaining, PER_CLIENT, ban, listed.answer == LISTED_EXEMPT ? listed.bits : 0) &&
         listed.answer != LISTED_DENY)
         return;
@@ -429,13 +433,11 @@ static void explain_name_lists(struct explaining *explaining)
 {
     const struct judging *judging = &explaining->asking.judging;
     const char *sender = judging->event->sender, *user = explaining->asking.subject->user;
-    const struct listed listed = rules_listed_names(judging->rules, sender, user);
     const struct operator_ban *ban;
-    const char *spared;
+    const struct listed listed = engine_list_names(judging->engine, sender, user, explaining->asking.now, &ban);
 
-    engine_list_names(judging->engine, sender, user, explaining->asking.now, &ban);
-    rules_list_names(judging->rules, sender, user, &spared);
-    if (explain_bans(explaining, PER_SENDER_DOMAIN, ban, spared ? strlen(spared) : 0) && listed.answer != LISTED_DENY)
+    if (explain_bans(explaining, PER_SENDER_DOMAIN, ban, listed.spared ? strlen(listed.spared) : 0) &&
+        listed.answer != LISTED_DENY)
         return;
     if (listed.answer != LISTED_NOWHERE)
         explain_listed(explaining, &listed, listed.name ? listed.name : "",

@@ -37,6 +37,11 @@ enum explain_next {
     NEXT_NEVER,    /* as long as the configuration stays */
 };
 
+struct admission {
+    enum explain_next when;
+    int64_t ns; /* of NEXT_AT */
+};
+
 /* One limit (a cap, a list, a ban of an administrator, the score) and somebody. */
 struct explanation {
     enum limit_id limit; /* LIMIT_NONE: the exempt list, whose name is "exempt" */
@@ -60,7 +65,8 @@ struct explanation {
     bool keeps_out;  /* it refuses what is asked about: a connection or, where more than the client and its host name
                         is asked about, what it would say */
     enum explain_next next;
-    int64_t next_ns; /* 0 or more */
+    int64_t next_ns;       /* 0 or more */
+    struct admission over; /* when it keeps nobody out any more: `next`, or of a ban that alone does, its end */
 };
 
 /* Whether it would refuse the subject now, whatever else there is. */

@@ -171,14 +171,14 @@ bool judge_lists(struct judging *judging, bool *spared)
     const struct event *event = judging->event;
     const bool connect = event->kind == EVENT_CONNECT;
     const struct operator_ban *ban;
-    enum list_answer answer =
+    const struct listed listed =
         connect ? engine_list_client(judging->engine, &judging->client, judging->engine->now, &ban)
                 : engine_list_names(judging->engine, event->sender, event->user, judging->engine->now, &ban);
 
-    *spared = answer == LISTED_EXEMPT && !ban;
+    *spared = listed.answer == LISTED_EXEMPT && !ban;
     if (ban)
         return judge_ban(judging, ban);
-    if (answer != LISTED_DENY)
+    if (listed.answer != LISTED_DENY)
         return true;
     switch (rules_deny_mode(judging->rules)) {
     case MODE_BLOCK:
@@ -300,9 +300,7 @@ static bool answers_452(const struct judging *judging, const struct terms *terms
 static bool judge_over(struct judging *judging, const struct terms *terms, const struct taking *taking, uint32_t count,
                        uint32_t max, bool banned, const struct record *record)
 {
-    static const enum action actions[] = {
-        [MODE_BLOCK] = ACTION_REFUSE, [MODE_MONITOR] = ACTION_MONITOR, [MODE_SCORE] = ACTION_SCORE};
-    enum action action = actions[terms->mode];
+    enum action action = action_of_mode(terms->mode);
     const struct reply *form = terms->reply ? terms->reply
                                             : reply_of_count(terms->count, answers_452(judging, terms),
                                                              terms->per == PER_SESSION || terms->per == PER_MESSAGE);

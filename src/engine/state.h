@@ -256,10 +256,10 @@ struct window network_sight(const struct judging *judging, const struct taking *
 /* True while the record, which may be NULL, is banned by that limit, as far as the limit's mode can see. */
 bool banned_by(const struct record *record, const struct terms *terms, uint64_t tick);
 /* bans.c. What the lists say, and the ban of an administrator that keeps out all the same; NULL: there is none. */
-enum list_answer engine_list_client(const struct engine *engine, const struct addr *client, int64_t now,
-                                    const struct operator_ban **ban);
-enum list_answer engine_list_names(const struct engine *engine, const char *sender, const char *user, int64_t now,
-                                   const struct operator_ban **ban);
+struct listed engine_list_client(const struct engine *engine, const struct addr *client, int64_t now,
+                                 const struct operator_ban **ban);
+struct listed engine_list_names(const struct engine *engine, const char *sender, const char *user, int64_t now,
+                                const struct operator_ban **ban);
 /* What stands in a record for a ban of so many ticks. */
 uint8_t ban_length_number(struct engine *engine, uint32_t ticks);
 
@@ -313,6 +313,12 @@ uint16_t networks_epoch(const struct engine *engine, const struct record *name);
 /* Everything of the record as it is at `tick`. */
 void record_touch(struct record *record, uint64_t tick);
 bool record_dead(void *engine, struct record *record, uint64_t tick);
+
+/* What a limit in that mode, which is not off, does to what is over it. */
+static inline enum action action_of_mode(enum limit_mode mode)
+{
+    return mode == MODE_MONITOR ? ACTION_MONITOR : mode == MODE_SCORE ? ACTION_SCORE : ACTION_REFUSE;
+}
 
 static inline uint32_t session_number(const struct engine *engine, const struct session *session)
 {

@@ -208,26 +208,18 @@ static enum list_answer answer_of(uint32_t value)
 struct listed rules_listed_client(const struct rules *rules, const struct addr *client)
 {
     uint32_t value = lpm_lookup(rules->lists.clients, client);
-    return (struct listed){answer_of(value), line_of_value(value), bits_of_value(value), NULL};
-}
-
-enum list_answer rules_list_client(const struct rules *rules, const struct addr *client, unsigned *bits)
-{
-    const struct listed listed = rules_listed_client(rules, client);
-    if (listed.answer != LISTED_NOWHERE)
-        *bits = listed.bits;
-    return listed.answer;
+    return (struct listed){.answer = answer_of(value), .line = line_of_value(value), .bits = bits_of_value(value)};
 }
 
 static struct listed list_user(const struct lists *lists, const char *user)
 {
     uint32_t value = user && user[0] ? nameset_exact(lists->users, user) : NAMESET_NONE;
-    struct listed listed = {answer_of(value), line_of_value(value), 0, user};
+    struct listed listed = {.answer = answer_of(value), .line = line_of_value(value), .name = user};
 
     for (unsigned list = 0; list < RULES_LISTS && listed.answer == LISTED_NOWHERE && user && user[0]; list++)
         if (lists->authenticated[list])
-            listed = (struct listed){list == LIST_DENY ? LISTED_DENY : LISTED_EXEMPT, lists->authenticated_line[list],
-                                     0, NULL};
+            listed = (struct listed){.answer = list == LIST_DENY ? LISTED_DENY : LISTED_EXEMPT,
+                                     .line = lists->authenticated_line[list]};
     return listed;
 }
 
@@ -236,29 +228,18 @@ static struct listed list_sender(const struct lists *lists, const char *sender)
     const char *entry = NULL;
     uint32_t value = sender && sender[0] ? nameset_match(lists->senders, sender, &entry) : NAMESET_NONE;
 
-    return (struct listed){answer_of(value), line_of_value(value), 0, entry};
-}
-
-static struct listed list_names(const struct rules *rules, const char *user, const struct listed *by_sender)
-{
-    const struct listed by_user = list_user(&rules->lists, user);
-
-    if (by_user.answer == LISTED_DENY || (by_user.answer == LISTED_EXEMPT && by_sender->answer != LISTED_DENY))
-        return by_user;
-    return *by_sender;
+    return (struct listed){.answer = answer_of(value), .line = line_of_value(value), .name = entry};
 }
 
 struct listed rules_listed_names(const struct rules *rules, const char *sender, const char *user)
 {
-    const struct listed by_sender = list_sender(&rules->lists, sender);
-    return list_names(rules, user, &by_sender);
-}
+    const struct listed by_user = list_user(&rules->lists, user), by_sender = list_sender(&rules->lists, sender);
+    const bool user_decides =
+        by_user.answer == LISTED_DENY || (by_user.answer == LISTED_EXEMPT && by_sender.answer != LISTED_DENY);
+    struct listed listed = user_decides ? by_user : by_sender;
 
-enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user, const char **spared)
-{
-    const struct listed by_sender = list_sender(&rules->lists, sender);
-    *spared = by_sender.answer == LISTED_EXEMPT ? by_sender.name : NULL;
-    return list_names(rules, user, &by_sender).answer;
+    listed.spared = by_sender.answer == LISTED_EXEMPT ? by_sender.name : NULL;
+    return listed;
 }
 
 enum limit_mode rules_deny_mode(const struct rules *rules)

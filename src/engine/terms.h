@@ -77,22 +77,17 @@ int rules_session_index(const struct rules *rules, limit_number limit);
 uint32_t rules_limit_count(const struct rules *rules);
 const char *rules_limit_name(const struct rules *rules, limit_number limit);
 
-/* What the lists say of a client, a sender, a user. */
+/* What the lists say of a client, a sender, a user, with the entry that answers. */
 enum list_answer { LISTED_NOWHERE, LISTED_DENY, LISTED_EXEMPT };
-/* *bits is the length of the prefix that says so, which is left alone for LISTED_NOWHERE. */
-enum list_answer rules_list_client(const struct rules *rules, const struct addr *client, unsigned *bits);
-/* By the user first and the sender then; deny by either beats exempt by the other. NULL and "": there is none. *spared
- * becomes the part of `sender` by which the sender is exempt, NULL when it is not. */
-enum list_answer rules_list_names(const struct rules *rules, const char *sender, const char *user, const char **spared);
-
-/* The same, with the entry that answers. */
 struct listed {
     enum list_answer answer;
     uint32_t line;
-    unsigned bits;    /* of rules_listed_client(): the length of the entry */
-    const char *name; /* of rules_listed_names(): the entry, a part of what was asked; NULL: whoever authenticates */
+    unsigned bits;      /* of rules_listed_client(): the length of the entry */
+    const char *name;   /* of rules_listed_names(): the entry, a part of what was asked; NULL: whoever authenticates */
+    const char *spared; /* likewise: the part of `sender` by which the sender is exempt, NULL when it is not */
 };
 struct listed rules_listed_client(const struct rules *rules, const struct addr *client);
+/* By the user first and the sender then; deny by either beats exempt by the other. NULL and "": there is none. */
 struct listed rules_listed_names(const struct rules *rules, const char *sender, const char *user);
 enum limit_mode rules_deny_mode(const struct rules *rules);
 uint32_t rules_deny_points(const struct rules *rules);

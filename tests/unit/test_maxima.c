@@ -243,14 +243,18 @@ static unsigned listed_bits; /* of the prefix that the last listed() was by */
 static enum list_answer listed(const char *client)
 {
     const struct addr addr = addr_of(client);
-    return rules_list_client(rules, &addr, &listed_bits);
+    const struct listed listed = rules_listed_client(rules, &addr);
+    listed_bits = listed.bits;
+    return listed.answer;
 }
 
 static const char *spared; /* what the sender of the last list_names() is exempt by */
 
 static enum list_answer list_names(const char *sender, const char *user)
 {
-    return rules_list_names(rules, sender, user, &spared);
+    const struct listed listed = rules_listed_names(rules, sender, user);
+    spared = listed.spared;
+    return listed.answer;
 }
 
 START_TEST(the_longest_prefix_wins_and_deny_on_a_tie)
