@@ -3,6 +3,7 @@ import contextlib
 import os
 import pathlib
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -38,25 +39,46 @@ class Daemon:
         self.milter_port = milter_port
         self.milter = milter or f'milter {{ socket = "inet:{milter_port}@127.0.0.1" }}'
         self.expects_no_sessions = True
-        self.raw = []
+        self._lines = []
+        self._ended = False
         self._news = threading.Condition()
+        self._unfinished = b""
         self.write(config)
         self.process = subprocess.Popen([str(BINARY), "-f", "-c", str(self.path)], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
+        os.set_blocking(self.process.stdout.fileno(), False)
         self.pid = self.process.pid
-        self._ended = False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.wait_line(event="ready")
 
     def _read(self):
-        for line in self.process.stdout:
-            with self._news:
-                self.raw.append(line.decode("utf-8", "replace").rstrip("\n"))
-                self._news.notify_all()
+        log = select.poll()
+        log.register(self.process.stdout, select.POLLIN)
+        while not self._ended:
+            log.poll()
+            self._drain()
+
+    def _drain(self):
+        """Take whatever it has written by now."""
         with self._news:
-            self._ended = True
+            while not self._ended:
+                try:
+                    chunk = os.read(self.process.stdout.fileno(), 65536)
+                except BlockingIOError:
+                    break
+                *lines, self._unfinished = (self._unfinished + chunk).split(b"\n")
+                if not chunk:
+                    self._ended = True
+                    lines += [self._unfinished] if self._unfinished else []
+                self._lines += [line.decode("utf-8", "replace") for line in lines]
             self._news.notify_all()
+
+    @property
+    def raw(self):
+        """The lines of its log so far: what it said before a client read the answer is there once the client has."""
+        self._drain()
+        return self._lines
 
     def write(self, config):
         """Replace the configuration file, whole at once; the first line of config is line 2 of the file."""
