@@ -212,10 +212,12 @@ def test_assp_exemptions(mta, gate, directory, where):
 
 def test_assp_exempt_users(postfix, gate):
     """Users by name, and everybody who has authenticated; never from a cap."""
-    daemon = gate("""service_sessions = 2
-        limit session_messages { max = 1 }
-        exempt { users = { "joe" } }""")
+    rules = "limit session_messages { max = 1 }\nexempt { users = { \"joe\" } }\n"
+    daemon = gate(rules)
     joe, ann = (enter_proxied(postfix.port, "192.0.2.1", login=login) for login in ("joe", "ann"))
+    # Postfix may open the client's session before we have seen the end of the proxy's.
+    wait_until(lambda: daemon.counters()[0]["sessions"] == 2, "the proxy's own sessions are over")
+    daemon.reload(rules + "service_sessions = 2")
     refused(postfix.port)
     for client in (joe, ann):
         client.send_message()
