@@ -1,9 +1,12 @@
 /*
  * http_pages.c: the table of what is served, and the checks that are the same for all.
  */
+#define _GNU_SOURCE /* struct ucred */
+
 #include "daemon/http_pages.h"
 
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 #include <event2/util.h>
@@ -12,9 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "daemon/page_files.h"
 #include "daemon/process.h"
+#include "daemon/report.h"
 
 enum answer { ANSWER_PAGE, ANSWER_METRICS, ANSWER_RELOAD, ANSWER_EVENTS };
 
@@ -181,6 +186,16 @@ static bool is_host_right(struct evhttp_request *request)
     bool ipv6 = strchr(in_uri, ':') && in_uri[0] != '[';
     snprintf(bracketed, sizeof bracketed, ipv6 ? "[%s]" : "%s", in_uri);
     return right && is_host_harmless(bracketed);
+}
+
+/* Whose process connected to the unix socket (unix(7)); (uid_t)-1: unknown. */
+static uid_t asker(struct evhttp_request *request)
+{
+    struct bufferevent *buffers = evhttp_connection_get_bufferevent(evhttp_request_get_connection(request));
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+
+    return getsockopt(bufferevent_getfd(buffers), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.uid : (uid_t)-1;
 }
 
 /* Nothing reads the body of a GET, and what stands between might take it for a request of its own. */
@@ -390,6 +405,8 @@ void http_pages_answer(void *data, struct evhttp_request *request)
         set_header(request, "Connection", "close");
         send_mistake(request, 400, "GET has no body");
     } else if (read_parameters(request, post, &parameters)) {
+        if (post)
+            report_asked(route->path, asker(request));
         if (route)
             send_page(place, request, route, &parameters);
         else if (takes_none(request, &parameters))

@@ -156,6 +156,17 @@ void report_limit(const struct limit_view *view)
     log_send(&line, LOG_INFO);
 }
 
+void report_asked(const char *path, uid_t uid)
+{
+    struct log_line line;
+    log_begin(&line);
+    log_text(&line, "event", "asked");
+    log_text(&line, "path", path);
+    if (uid != (uid_t)-1)
+        log_number(&line, "uid", uid);
+    log_send(&line, LOG_NOTICE);
+}
+
 void report_ban(const char *target, int64_t length_ns)
 {
     struct log_line line;

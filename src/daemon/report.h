@@ -6,6 +6,8 @@
 #ifndef DAEMON_REPORT_H
 #define DAEMON_REPORT_H
 
+#include <sys/types.h>
+
 #include "config/messages.h"
 #include "engine/bans.h"
 #include "engine/engine.h"
@@ -34,6 +36,10 @@ void report_totals(const struct engine_totals *totals);
 
 /* What a limit has done so far; nothing is said of one that has done nothing. */
 void report_limit(const struct limit_view *view);
+
+/* Something is to be changed over the control socket, by a process of that user; (uid_t)-1: the kernel does not know.
+ */
+void report_asked(const char *path, uid_t uid);
 
 /* An administrator has banned `target`; has lifted bans: of a target, of a limit (either may be NULL), of those that
  * began so long ago at most (0: whenever). */

@@ -1,5 +1,6 @@
 """Bans over the control socket, as an administrator's own script speaks to it."""
 import json
+import os
 import subprocess
 
 import pytest
@@ -47,6 +48,7 @@ def test_an_address_is_out_and_in_again(mta, gate, control):
     assert control.ban("127.7.0.0/16", 7200) == {"target": "127.7.0.0/16", "for": 7200, "changed": False,
                                                  "action": "refuse"}
     daemon.wait_line(since, event="ban", target="127.7.0.0/16", length="7200.0s")
+    assert daemon.lines(since, event="asked", path="/ban", uid=os.getuid())
     refused(mta.port, "127.7.9.9", refusal=DENIED)
     daemon.wait_line(since, limit="ban", client="127.7.0.0/16", addr="127.7.9.9", action="refuse")
     held.send_message()  # who is in stays in

@@ -20,6 +20,7 @@
 
 #include "daemon/http_pages.h"
 #include "daemon/page_files.h"
+#include "daemon/report.h"
 
 #define CHECK(condition)                                        \
     do {                                                        \
@@ -72,6 +73,12 @@ READS(control_explain)
 READS(control_eval)
 CHANGES(control_ban)
 CHANGES(control_unban)
+
+void report_asked(const char *path, uid_t uid)
+{
+    (void)path;
+    CHECK(!over_tcp && uid == getuid());
+}
 
 bool control_metrics(struct control *given, struct evbuffer *out)
 {

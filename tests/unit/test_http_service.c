@@ -5,6 +5,7 @@
  */
 #include "daemon/http_service.c"
 #include "daemon/page_files.h"
+#include "daemon/report.h"
 
 #include "http_case.h"
 
@@ -24,6 +25,14 @@ static unsigned reloads;
 static int reload_warnings = 1;
 static bool reload_goes_well, memory_is_short;
 static size_t bans_size; /* bytes that /bans is long; 0: as the others */
+
+static char asked[16]; /* what the log is told of that is to be changed; "": nothing */
+
+void report_asked(const char *path, uid_t uid)
+{
+    ck_assert_uint_eq(uid, getuid());
+    snprintf(asked, sizeof asked, "%s", path);
+}
 
 static json_t *page(struct control *given, const struct evkeyvalq *parameters, int *status)
 {
@@ -277,6 +286,7 @@ START_TEST(a_page_has_its_place_and_its_methods)
             bool right = pages[i].post ? strcmp(method, "POST") == 0 : strcmp(method, "GET") == 0 || (head && !stream);
             char allow[40], type[80];
             calls = reloads = 0;
+            asked[0] = '\0';
             if (right && stream && !over_tcp)
                 continue; /* has tests of its own */
             struct answer answer = ask(over_tcp, method, pages[i].path);
@@ -304,6 +314,7 @@ START_TEST(a_page_has_its_place_and_its_methods)
             ck_assert_msg((calls + reloads == 0) ==
                               (answer.status != 200 || pages[i].type[5] == 'h' || pages[i].type[5] == 'j'),
                           "%s %s: %u calls", method, pages[i].path, calls + reloads);
+            ck_assert_str_eq(asked, right && pages[i].post && !over_tcp ? pages[i].path : "");
         }
 }
 END_TEST
