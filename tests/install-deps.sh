@@ -14,6 +14,10 @@ packages="gcc clang libclang-rt-14-dev make xz-utils autoconf automake pkg-confi
     postfix miltertest m4 iproute2 procps util-linux libc-bin hostname python3 python3-pytest
     python3-pytest-xdist"
 
+# A second copy waits here until the first has installed everything.
+exec 9</etc/debian_version
+flock 9
+
 missing=
 for package in $packages "$@"; do
     case $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) in
@@ -28,7 +32,13 @@ if [ "$(id -u)" -ne 0 ]; then
     exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -q >/dev/null
+# At its first boot the system may be at its lists itself, for whose lock apt-get does not wait.
+attempts=0
+until apt-get update -q >/dev/null 9<&-; do
+    attempts=$((attempts + 1))
+    [ "$attempts" -lt 12 ] || exit 1
+    sleep 5
+done
 # shellcheck disable=SC2086 # a list of words
 removed=$(apt-get install -s -y --no-install-recommends $missing | sed -n 's/^Remv \([^ ]*\).*/\1/p')
 if [ -n "$removed" ]; then
@@ -40,4 +50,4 @@ case $missing in
 *postfix*) echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections ;;
 esac
 # shellcheck disable=SC2086
-apt-get install -q -y --no-install-recommends $missing >/dev/null
+apt-get install -q -y -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 --no-install-recommends $missing >/dev/null 9<&-

@@ -21,7 +21,7 @@ mkdir -p "$build"
 say() { printf '\n== %s\n' "$*"; }
 
 say build
-[ -x "$source/configure" ] || (cd "$source" && autoreconf -fi)
+(cd "$source" && flock configure.ac sh -c '[ -x configure ] || autoreconf -fi')
 cd "$build"
 # shellcheck disable=SC2086 # a list of flags
 [ -f Makefile ] || "$source/configure" -q ${CONFIGURE_FLAGS-}

@@ -2,6 +2,8 @@
 --
 -- miltertest tells a script what kind of answer came, not its text: the text is checked by the tests in Python here.
 
+mt.set_timeout(60)
+
 -- Fails the script unless the two are equal.
 function check(what, got, wanted)
     if got ~= wanted then

@@ -50,7 +50,7 @@ tried=0
 run() {
     target=$1 log=$work/$2.log
     shift 2
-    "$work/$target" -timeout=5 -rss_limit_mb=2048 -artifact_prefix="$work/found-" "$@" >"$log" 2>&1 &
+    "$work/$target" -timeout=60 -rss_limit_mb=2048 -artifact_prefix="$work/found-" "$@" >"$log" 2>&1 &
     fuzzer=$!
     status=0
     wait "$fuzzer" || status=$?

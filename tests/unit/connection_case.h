@@ -10,6 +10,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -130,6 +131,24 @@ static inline void reset(int fd)
     const struct linger linger = {.l_onoff = 1};
     ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
     close(fd);
+}
+
+/* Closes the other side of such a one, once it has heard of it: before, the port would not be free. */
+static inline void close_when_reset(int fd)
+{
+    char byte;
+    ck_assert_int_eq(recv(fd, &byte, 1, 0), -1);
+    close(fd);
+}
+
+/* As many as this process may have; returns how many those are. */
+static inline rlim_t allow_many_descriptors(void)
+{
+    struct rlimit files;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+    files.rlim_cur = files.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+    return files.rlim_cur;
 }
 
 #endif

@@ -137,6 +137,7 @@ START_TEST(without_end)
     static const char *const pieces[] = {"x", "name=value\n", "\rx=1\r\n\r", "request=smtpd_access_policy\n"};
     char name[32];
 
+    params.request_time_ms = PATIENCE_MS / 2;
     start_all();
     int fd = _i % 2 ? connect_tcp() : connect_unix();
     name_of(fd, name);
@@ -218,18 +219,18 @@ START_TEST(whole_in_time)
 {
     const struct timespec pause = {.tv_nsec = 100000000};
 
-    params.request_time_ms = 1000;
+    params.request_time_ms = 2000;
     start_all();
     int fd = connect_unix();
     say(fd, "request=smtpd");
-    for (int i = 0; i < 15; i++) { /* each ends one request and begins another */
+    for (int i = 0; i < 25; i++) { /* each ends one request and begins another */
         nanosleep(&pause, NULL);
         say(fd, "_access_policy\nprotocol_state=CONNECT\nclient_address=192.0.2.1\n\nrequest=smtpd");
         expect(fd, DUNNO);
     }
     say(fd, "_access_policy\nprotocol_state=CONNECT\nclient_address=192.0.2.1\n\n");
     expect(fd, DUNNO);
-    for (int i = 0; i < 11; i++)
+    for (int i = 0; i < 21; i++)
         nanosleep(&pause, NULL);
     ask(fd, ASKING, DUNNO);
     close(fd);

@@ -169,7 +169,7 @@ START_TEST(a_connection_with_the_same_numbers_is_another)
     ck_assert(ask(&first.seen) && ask(&other.seen));
     ck_assert(run());
     reset(first.mta);
-    close(first.client);
+    close_when_reset(first.client);
     struct pair second = connect_from_port(IPV4, listener, first.seen.client_port);
     ck_assert_uint_eq(second.seen.client_port, first.seen.client_port);
     ck_assert(second.seen.cookie != first.seen.cookie);
@@ -212,6 +212,7 @@ START_TEST(ends_those_that_are_gone_of_many_and_no_others)
 {
     enum { COUNT = 3 * 200 };
     static struct pair pairs[COUNT];
+    allow_many_descriptors();
     int listeners[] = {listen_as(IPV4), listen_as(IPV4)};
     rules_builder_free(&builder);
     case_setup();
@@ -390,7 +391,7 @@ START_TEST(what_a_dump_leaves_out_is_asked_for)
     ck_assert_uint_eq(sessions(), 1);
     ck_assert(ask(&alive.seen) && ask(&third.seen) && run());
     reset(alive.mta);
-    close(alive.client);
+    close_when_reset(alive.client);
     if (own_network)
         connect_from_port(IPV4, listener, alive.seen.client_port);
     ck_assert(run());
