@@ -6,7 +6,7 @@ import shutil
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from sandbox import wait_until
+from sandbox import children_of, process_name, wait_until
 
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
            "--disable-background-networking", "--disable-component-update", "--disable-sync")
@@ -18,7 +18,9 @@ WITNESS = """
     window.violations = [];
     document.addEventListener("securitypolicyviolation", event => window.violations.push(event.violatedDirective));
     const fetched = window.fetch;
+    window.asked = 0;
     window.fetch = async (path, ...options) => {
+        window.asked++;
         const answer = await fetched(path, ...options);
         const kept = await answer.clone().json();
         if (window.spoil)
@@ -46,6 +48,8 @@ class Browser:
 
     def close(self):
         self.driver.quit()
+        wait_until(lambda: not any(process_name(pid).startswith("chrom") for pid in children_of(os.getpid())),
+                   "those that Chromium has begun are gone")
         shutil.rmtree(self.directory)
 
     def command(self, name, **parameters):

@@ -108,7 +108,7 @@ SERVICES = {
     # The milter door too: in the recommended way, with a restriction behind, and asked at every turn
     "doors": (100, {**EARLY, "smtpd_client_restrictions":
                     POLICY + " check_client_access inline:{{ {{ 127.3 = 554 5.7.1 Go away }} }}"}),
-    "doors_slow": (20, {**EARLY, "smtpd_client_restrictions": f"{POLICY} sleep 11"}),
+    "doors_slow": (20, {**EARLY, "smtpd_client_restrictions": f"{POLICY} sleep 20"}),
     "doors_late": (50, {"smtpd_client_restrictions": POLICY}),
     "doors_everywhere": (50, {**EVERYWHERE, **EARLY}),
 }

@@ -87,8 +87,11 @@ def process_name(pid):
 
 def is_stopped(pid):
     """Every thread of the process stands still after SIGSTOP."""
-    return all(pathlib.Path(path).read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0] == "T"
-               for path in glob.glob(f"/proc/{pid}/task/*/stat"))
+    try:
+        return all(pathlib.Path(path).read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0] == "T"
+                   for path in glob.glob(f"/proc/{pid}/task/*/stat"))
+    except OSError:  # one has ended meanwhile
+        return False
 
 
 def _socket_table():
@@ -149,7 +152,7 @@ class Sandbox:
     def close(self):
         """Nothing may be left: a process that outlives its fixture is an error, and is ended."""
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: not children_of(os.getpid()), "every child is gone", deadline=10)
+            wait_until(lambda: not children_of(os.getpid()), "every child is gone")
         left = {pid: process_name(pid) for pid in children_of(os.getpid())}
         for pid in left:
             with contextlib.suppress(ProcessLookupError):

@@ -3,7 +3,6 @@ flows and the others are answered."""
 import contextlib
 import os
 import random
-import signal
 import socket
 import subprocess
 import threading

@@ -132,4 +132,4 @@ def test_log_lines_stay_lines(mta, gate):
     client.close()
     refused(mta.port, "127.0.0.3")
     daemon.wait_line(client="127.0.0.3", action="refuse")
-    assert not daemon.lines(action="over")
+    assert {line["limit"] for line in daemon.lines(action="over")} <= {"service_sessions"}  # a true one, in time

@@ -193,12 +193,16 @@ def test_history_has_what_was_open(postfix, watched):
     _, control = watched("service_sessions = 4")
     held = fill(postfix.port, ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"])
     refused(postfix.port, "127.0.0.5")
-    wait_until(lambda: control.json("/history.json")["scopes"], "the first sample", pause=0.2)
-    history = control.json("/history.json")
+
+    def sampled():
+        history = control.json("/history.json")
+        return history if sum(sum(limit["refused"]) for limit in history["limits"]) == 1 else None
+    history = wait_until(sampled, "a sample with the refusal", pause=0.2)
     assert history["interval"] == 10
-    assert history["scopes"] == [{"scope": "service", "max": 4, "sessions": [4]}]
-    assert history["limits"] == [{"limit": "service_sessions", "refused": [1], "monitored": [0], "refused_before": 1,
-                                  "monitored_before": 0}]
+    (scope,), (limit,) = history["scopes"], history["limits"]
+    assert (scope["scope"], scope["max"], scope["sessions"][-1]) == ("service", 4, 4)
+    assert (limit["limit"], limit["refused"][-1], limit["monitored"][-1]) == ("service_sessions", 1, 0)
+    assert (limit["refused_before"], limit["monitored_before"]) == (1, 0)
     assert abs(history["end"] - control.json("/status.json")["now"]) < DEADLINE
     assert all(client.is_served() for client in held)
 

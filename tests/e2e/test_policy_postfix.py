@@ -201,7 +201,8 @@ def test_postfix_prepends_a_header_before_the_end_of_the_message(postfix, servic
     assert b"X-Tidegate-Score: 0\n" in rest
     if state == "END-OF-MESSAGE":
         assert first.startswith(b"Received: ")
-        assert "action PREPEND must be used before smtpd_end_of_data_restrictions" in postfix.log()
+        wait_until(lambda: "action PREPEND must be used before smtpd_end_of_data_restrictions" in postfix.log(),
+                   "Postfix tells of it")
     else:
         assert first == b"X-Tidegate-Score: 5 (deny=5)"
 
