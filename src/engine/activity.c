@@ -16,12 +16,18 @@ _Static_assert(MONITORED < RECORD_WINDOWS, "a window each");
 /* What a cell of them holds: the largest number that leaves four of them in an hour. */
 #define CELL_MAX 65535
 
-/* To find one that may go, as a crowd of clients must not cost more than what it is for is worth. */
-#define LOOK 4
-#define PASS 64
-
-/* When a record was silent for so long, every window of it is empty (window.h). */
-#define FORGOTTEN_TICKS ((uint64_t)(ACTIVITY_WINDOW_NS + ACTIVITY_WINDOW_NS / 3) >> TICK_BITS)
+/*
+ * To find one that may go (table.h). Each look is paid for by everybody who is new in a crowd; but who is among the
+ * busiest twentieth is as good as never the least of six. The hand is back at a newcomer when a sixth of the table has
+ * gone: if he is as busy as others that are seen, he is above one of them by then. Those that came together, such as
+ * the first after a start, stand together and are to be compared with others: from one to the next it is the golden
+ * section of the table.
+ */
+#define LOOK 6
+#define PASS 96
+#define STRIDE(room) ((uint32_t)((uint64_t)(room)*0x9e3779b9 >> 32) | 1)
+#define IS_POWER_OF_TWO(number) (((number) & ((number)-1)) == 0)
+_Static_assert(IS_POWER_OF_TWO(ACTIVITY_CLIENTS) && IS_POWER_OF_TWO(ACTIVITY_DOMAINS), "any odd stride goes all round");
 
 struct activity {
     struct table *clients, *domains;
@@ -43,8 +49,8 @@ struct activity *activity_new(const uint64_t seed[2])
     if (!activity->clients || !activity->domains || !activity->names)
         activity_free(&activity);
     if (activity) {
-        table_set_look(activity->clients, LOOK, PASS);
-        table_set_look(activity->domains, LOOK, PASS);
+        table_set_search(activity->clients, LOOK, PASS, STRIDE(ACTIVITY_CLIENTS));
+        table_set_search(activity->domains, LOOK, PASS, STRIDE(ACTIVITY_DOMAINS));
     }
     return activity;
 }
@@ -66,10 +72,11 @@ size_t activity_bytes(void)
            (size_t)ACTIVITY_DOMAINS * KEY_TEXT_SIZE;
 }
 
-static bool is_dead(void *unused, struct record *record, uint64_t tick)
+/* Whoever is high in any order of a list is worth much. */
+static uint32_t worth_of(void *unused, struct record *record, uint64_t tick)
 {
     (void)unused;
-    return table_age(record, tick) >= FORGOTTEN_TICKS;
+    return record_events(record, tick);
 }
 
 /* ---- counting ---- */
@@ -114,7 +121,7 @@ static struct record *client_record(struct judging *judging, struct session *ses
     if (client.addr.family == ADDR_NONE)
         return NULL;
     if (index == TABLE_NONE || (!session->shown && !is_of(table_at(table, index), &client, key)))
-        index = table_obtain(table, group_of(&client), key, judging->tick, is_dead, NULL);
+        index = table_obtain(table, group_of(&client), key, judging->tick, worth_of, NULL);
     if (session)
         session->activity = index + 1;
     if (index == TABLE_NONE)
@@ -156,7 +163,7 @@ static struct record *domain_record(struct judging *judging, bool message)
     if (!domain || !domain[0])
         return NULL;
     key_of_name(judging->engine, domain, key);
-    uint32_t index = message ? table_obtain(activity->domains, 0, key, judging->tick, is_dead, NULL)
+    uint32_t index = message ? table_obtain(activity->domains, 0, key, judging->tick, worth_of, NULL)
                              : table_find(activity->domains, 0, key);
     if (index == TABLE_NONE)
         return NULL;
@@ -189,8 +196,8 @@ void activity_sweep(struct engine *engine, uint32_t records)
 {
     if (!engine->activity)
         return;
-    table_sweep(engine->activity->clients, engine_tick(engine), records / 2, is_dead, NULL);
-    table_sweep(engine->activity->domains, engine_tick(engine), records / 2, is_dead, NULL);
+    table_sweep(engine->activity->clients, engine_tick(engine), records / 2, worth_of, NULL);
+    table_sweep(engine->activity->domains, engine_tick(engine), records / 2, worth_of, NULL);
 }
 
 /* ---- looking ---- */
@@ -199,6 +206,19 @@ static struct prefix client_of(const struct record *record)
 {
     return (struct prefix){.addr = addr_of_key(record->key, (enum addr_family)(record->group_low & 0xff)),
                            .bits = (uint8_t)(record->group_low >> 8)};
+}
+
+static const struct table *table_of(const struct activity *activity, enum activity_kind kind)
+{
+    return kind == ACTIVITY_OF_CLIENTS ? activity->clients : activity->domains;
+}
+
+struct activity_totals engine_activity_totals(const struct engine *engine, enum activity_kind kind)
+{
+    if (!engine->activity)
+        return (struct activity_totals){.room = 0};
+    const struct table_totals totals = table_totals(table_of(engine->activity, kind));
+    return (struct activity_totals){totals.used, totals.room, totals.evicted, totals.untracked};
 }
 
 size_t engine_activity(const struct engine *engine, enum activity_kind kind, int64_t now, uint64_t *next,
@@ -211,7 +231,7 @@ size_t engine_activity(const struct engine *engine, enum activity_kind kind, int
         *next = 0;
         return 0;
     }
-    const struct table *table = kind == ACTIVITY_OF_CLIENTS ? activity->clients : activity->domains;
+    const struct table *table = table_of(activity, kind);
     const uint64_t tick = (uint64_t)engine_latest(engine, now) >> TICK_BITS;
     for (unsigned looked = 0; *next < table_extent(table) && looked < ENGINE_BATCH && found < room; looked++) {
         const uint32_t index = (uint32_t)(*next)++;

@@ -4,7 +4,8 @@
  *
  * Of up to ACTIVITY_CLIENTS clients (as the rules count clients) and ACTIVITY_DOMAINS domains of envelope senders the
  * last hour is known (window.h: never less, up to a quarter more; of more than 65,535 in any quarter of an hour, not
- * all). When there are more, those silent for long are forgotten first (table.h), but no client with an open session.
+ * all). When there are more, those of whom least is known are forgotten first, of equals who is silent for longest, as
+ * far as a look at a few can tell (table.h), but no client with an open session; and how many, is known.
  * Nobody is counted that is exempt at connect, nor a client without an address. A connection of which both doors tell
  * is one.
  *
@@ -35,5 +36,13 @@ struct activity_view {
  * and moves *next on; it is 0 again after the last. Nothing, and 0, when the engine was made without `activity`. */
 size_t engine_activity(const struct engine *engine, enum activity_kind kind, int64_t now, uint64_t *next,
                        struct activity_view *out, size_t room);
+
+/* All 0 when the engine was made without `activity`. */
+struct activity_totals {
+    uint32_t known, room;
+    uint64_t evicted;   /* forgotten before their hour was over, since the start; who comes back is new */
+    uint64_t untracked; /* times that a client found no room, as all that were looked at had an open session */
+};
+struct activity_totals engine_activity_totals(const struct engine *engine, enum activity_kind kind);
 
 #endif

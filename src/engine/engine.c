@@ -400,7 +400,7 @@ void engine_sweep(struct engine *engine, int64_t now)
 {
     engine_advance(engine, now);
     activity_sweep(engine, SWEEP_ACTIVITY);
-    table_sweep(engine->table, engine_tick(engine), ENGINE_BATCH - SWEEP_ACTIVITY, record_dead, engine);
+    table_sweep(engine->table, engine_tick(engine), ENGINE_BATCH - SWEEP_ACTIVITY, record_worth, engine);
     operator_bans_expire(engine->operator_bans, engine->now, ENGINE_BATCH);
 }
 

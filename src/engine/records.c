@@ -42,7 +42,18 @@ void record_touch(struct record *record, uint64_t tick)
     record->last = (uint32_t)tick;
 }
 
-bool record_dead(void *context, struct record *record, uint64_t tick)
+uint32_t record_events(const struct record *record, uint64_t tick)
+{
+    const uint64_t last = tick - table_age(record, tick);
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < RECORD_WINDOWS; i++)
+        sum += window_count_at(&record->windows[i], last, tick);
+    return sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
+}
+
+/* As long as a limit counts anything of a key it counts for no less than others: the oldest is to go. */
+uint32_t record_worth(void *context, struct record *record, uint64_t tick)
 {
     const struct engine *engine = context;
     uint32_t steps = rules_reputation_steps(tally_rules(engine->current));
@@ -50,13 +61,7 @@ bool record_dead(void *context, struct record *record, uint64_t tick)
     /* In the record itself: the number of its step comes round again. */
     if (steps > 0 && record->reputation != 0)
         reputation_decay(record, steps, tick);
-    /* In a copy: when a network's record was touched is when the network was seen. */
-    struct record copy = *record;
-    record_touch(&copy, tick);
-    for (unsigned i = 0; i < RECORD_WINDOWS; i++)
-        if (window_count(&copy.windows[i]) > 0)
-            return false;
-    return steps == 0 || record->reputation == 0;
+    return (steps > 0 && record->reputation != 0) || record_events(record, tick) > 0;
 }
 
 uint16_t networks_epoch(const struct engine *engine, const struct record *name)
@@ -72,7 +77,7 @@ struct record *record_find(const struct engine *engine, uint64_t group, const ui
 
 uint32_t record_obtain(struct engine *engine, uint64_t group, const uint32_t key[4], uint64_t tick)
 {
-    return table_obtain(engine->table, group, key, tick, record_dead, engine);
+    return table_obtain(engine->table, group, key, tick, record_worth, engine);
 }
 
 void client_history(struct engine *engine, const struct rules *rules, const struct addr *client, uint64_t tick,

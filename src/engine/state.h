@@ -310,9 +310,11 @@ uint32_t record_obtain(struct engine *engine, uint64_t group, const uint32_t key
 /* The epoch of a name whose networks are counted; NULL: it has no record. */
 uint16_t networks_epoch(const struct engine *engine, const struct record *name);
 
-/* Everything of the record as it is at `tick`. */
+/* Everything of the record as it is at `tick`; then, where it is left alone, all that its windows count there: when a
+ * network's record was touched is when the network was seen. What it is worth to the limits: 1, or 0. */
 void record_touch(struct record *record, uint64_t tick);
-bool record_dead(void *engine, struct record *record, uint64_t tick);
+uint32_t record_events(const struct record *record, uint64_t tick);
+uint32_t record_worth(void *engine, struct record *record, uint64_t tick);
 
 /* What a limit in that mode, which is not off, does to what is over it. */
 static inline enum action action_of_mode(enum limit_mode mode)

@@ -17,7 +17,8 @@ struct table {
     uint32_t room, used, banned;
     uint32_t fresh;      /* records from here on were never used, and their memory never touched */
     uint32_t free;       /* list of records that were: index plus one, 0: none */
-    uint32_t hand;       /* the next record to look at for eviction */
+    uint32_t hand;       /* the next record to look at for eviction, */
+    uint32_t stride;     /* and from there so far to the one after it */
     uint32_t sweeping;   /* the next record to sweep */
     uint32_t look, pass; /* at most, to find one to evict */
     uint64_t evicted, untracked;
@@ -41,6 +42,7 @@ struct table *table_new(uint32_t room, const uint64_t seed[2])
         .room = room,
         .look = TABLE_LOOK,
         .pass = TABLE_PASS,
+        .stride = room > 1,
         .buckets = calloc(room, sizeof *table->buckets),
         .records = calloc(room, sizeof *table->records),
     };
@@ -59,10 +61,12 @@ void table_free(struct table **table)
     *table = NULL;
 }
 
-void table_set_look(struct table *table, uint32_t look, uint32_t pass)
+void table_set_search(struct table *table, uint32_t look, uint32_t pass, uint32_t stride)
 {
+    assert(stride < table->room);
     table->look = look;
     table->pass = pass;
+    table->stride = stride;
 }
 
 static uint32_t *find_bucket(const struct table *table, uint64_t group, const uint32_t key[4])
@@ -174,32 +178,41 @@ static bool may_go(const struct record *record, uint64_t now)
 }
 
 /* Makes room for one more in a table that is full. False when it found nothing to evict. */
-static bool evict(struct table *table, uint64_t now, table_dead *dead, void *context)
+static bool evict(struct table *table, uint64_t now, table_worth *worth, void *context)
 {
-    uint32_t oldest = TABLE_NONE, looked = 0, most = table->room < table->pass ? table->room : table->pass;
+    uint32_t least = TABLE_NONE, least_worth = 0, looked = 0;
+    const uint32_t most = table->room < table->pass ? table->room : table->pass;
+    uint64_t oldest = 0;
 
     for (uint32_t passed = 0; passed < most && looked < table->look; passed++) {
         uint32_t index = table->hand;
         struct record *record = &table->records[index];
-        table->hand = index + 1 < table->room ? index + 1 : 0;
+        table->hand += table->stride;
+        if (table->hand >= table->room)
+            table->hand -= table->room;
         if (!may_go(record, now))
             continue;
-        if (dead(context, record, now)) {
+        const uint32_t own_worth = worth(context, record, now);
+        if (own_worth == 0) {
             table_remove(table, index);
             return true;
         }
         looked++;
-        if (oldest == TABLE_NONE || table_age(record, now) > table_age(&table->records[oldest], now))
-            oldest = index;
+        const uint64_t age = table_age(record, now);
+        if (least == TABLE_NONE || own_worth < least_worth || (own_worth == least_worth && age > oldest)) {
+            least = index;
+            least_worth = own_worth;
+            oldest = age;
+        }
     }
-    if (oldest == TABLE_NONE)
+    if (least == TABLE_NONE)
         return false;
-    table_remove(table, oldest);
+    table_remove(table, least);
     table->evicted++;
     return true;
 }
 
-uint32_t table_obtain(struct table *table, uint64_t group, const uint32_t key[4], uint64_t now, table_dead *dead,
+uint32_t table_obtain(struct table *table, uint64_t group, const uint32_t key[4], uint64_t now, table_worth *worth,
                       void *context)
 {
     assert(group <= TABLE_GROUP_MAX);
@@ -208,7 +221,7 @@ uint32_t table_obtain(struct table *table, uint64_t group, const uint32_t key[4]
 
     if (index != TABLE_NONE)
         return index;
-    if (table->used == table->room && !evict(table, now, dead, context)) {
+    if (table->used == table->room && !evict(table, now, worth, context)) {
         table->untracked++;
         return TABLE_NONE;
     }
@@ -244,7 +257,7 @@ void table_unpin(struct table *table, uint32_t index)
     record->pins--;
 }
 
-size_t table_sweep(struct table *table, uint64_t now, uint32_t count, table_dead *dead, void *context)
+size_t table_sweep(struct table *table, uint64_t now, uint32_t count, table_worth *worth, void *context)
 {
     size_t freed = 0;
     uint32_t most = count < table->fresh ? count : table->fresh;
@@ -255,7 +268,7 @@ size_t table_sweep(struct table *table, uint64_t now, uint32_t count, table_dead
         table->sweeping = index + 1;
         if (!table_banned(record, now))
             table_unban(table, index);
-        if (may_go(record, now) && dead(context, record, now)) {
+        if (may_go(record, now) && worth(context, record, now) == 0) {
             table_remove(table, index);
             freed++;
         }

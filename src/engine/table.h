@@ -3,7 +3,7 @@
  *
  * All memory is reserved by table_new(), 96 bytes a record with everything, and touched only as the records are used.
  * The hash is keyed (hash.h), so who chooses addresses or names does not choose where they fall. When the table is
- * full, a new key takes the place of the record that matters least among a few: never of one that is pinned (an open
+ * full, a new key takes the place of the record that is worth least among a few: never of one that is pinned (an open
  * session holds it) or banned. The same calls with the same seed give the same table.
  *
  * Times are ticks (window.h). `now` never decreases from call to call. Records keep the low 32 bits of a tick, so the
@@ -49,15 +49,16 @@ _Static_assert(sizeof(struct record) == 92 && _Alignof(struct record) == 4, "96 
 
 struct table;
 
-/* Says whether nothing of a record matters any more. It is asked only of records that are neither pinned nor banned,
- * and may bring what it keeps there up to now. */
-typedef bool table_dead(void *context, struct record *record, uint64_t now);
+/* What a record is worth keeping, to whoever made it: 0 when nothing of it matters any more, it is dead. It is asked
+ * only of records that are neither pinned nor banned, and may bring what it keeps there up to now. */
+typedef uint32_t table_worth(void *context, struct record *record, uint64_t now);
 
 /* A table for `room` records, 1 to TABLE_ROOM_MAX, keyed by the seed. NULL when memory is short. */
 struct table *table_new(uint32_t room, const uint64_t seed[2]);
 /* From here on so many are looked at, and passed over, to find one to evict (1 or more), instead of TABLE_LOOK and
- * TABLE_PASS: where it matters less which goes than how long that takes. */
-void table_set_look(struct table *table, uint32_t look, uint32_t pass);
+ * TABLE_PASS; and from one to the next it is `stride` records instead of 1, less than there are and without a common
+ * divisor with that. A wide one has those who came together compared with others rather than with each other. */
+void table_set_search(struct table *table, uint32_t look, uint32_t pass, uint32_t stride);
 /* Frees it and sets the caller's pointer to NULL; a NULL pointer is left alone. */
 void table_free(struct table **table);
 
@@ -77,10 +78,10 @@ uint32_t table_find(const struct table *table, uint64_t group, const uint32_t ke
  *
  * When no record is free, one is evicted. A hand goes round the table: from where it stopped the last time it looks at
  * up to TABLE_LOOK records that are neither pinned nor banned, and passes over at most TABLE_PASS in all. The first
- * that is dead goes, else, of those looked at, the one with the oldest last touch. TABLE_NONE when there was none to
- * evict.
+ * that is dead goes, else, of those looked at, the one that is worth least; of equals the one with the oldest last
+ * touch. TABLE_NONE when there was none to evict.
  */
-uint32_t table_obtain(struct table *table, uint64_t group, const uint32_t key[4], uint64_t now, table_dead *dead,
+uint32_t table_obtain(struct table *table, uint64_t group, const uint32_t key[4], uint64_t now, table_worth *worth,
                       void *context);
 
 /* The record at an index that table_find() or table_obtain() gave. An index is good until its record is evicted, swept
@@ -100,7 +101,7 @@ uint64_t table_age(const struct record *record, uint64_t now);
 
 /* Looks at the next `count` records, at most once at each, and frees those that are dead and neither pinned nor banned.
  * Bans that are over are set to 0. Returns how many it freed. It has a hand of its own, which goes round too. */
-size_t table_sweep(struct table *table, uint64_t now, uint32_t count, table_dead *dead, void *context);
+size_t table_sweep(struct table *table, uint64_t now, uint32_t count, table_worth *worth, void *context);
 
 /* Bans a record: `ban` is not 0. Lifts a ban, if there is one, be it over or not. */
 void table_ban(struct table *table, uint32_t index, uint8_t ban, uint8_t length, uint32_t until);

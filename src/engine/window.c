@@ -44,11 +44,11 @@ static void cell_add(struct window *window, unsigned width, unsigned index, uint
         window->cells[index * width + i] = (uint8_t)(value >> 8 * i);
 }
 
-static uint64_t sum(const struct window *window, const struct form *form)
+static uint64_t sum(const struct window *window, unsigned width, unsigned cells)
 {
     uint64_t total = 0;
-    for (unsigned i = 0; i < form->cells; i++)
-        total += cell_get(window, form->width, i);
+    for (unsigned i = 0; i < cells; i++)
+        total += cell_get(window, width, i);
     return total;
 }
 
@@ -83,23 +83,39 @@ void window_open(struct window *window, uint16_t shape, uint64_t now)
     }
 }
 
+/* So many of its cells, all at most, are too old at tick `now` when the window was right at tick `last`. */
+static unsigned cells_gone(const struct form *form, uint64_t last, uint64_t now)
+{
+    if (now <= last || form->cell_ticks == 0)
+        return 0;
+    uint64_t gone = now / form->cell_ticks - last / form->cell_ticks;
+    return gone < form->cells ? (unsigned)gone : form->cells;
+}
+
 void window_advance(struct window *window, uint64_t last, uint64_t now)
 {
     const struct form form = form_of(window->shape);
+    const unsigned gone = cells_gone(&form, last, now);
+    const size_t cleared = gone < form.cells ? (size_t)gone * form.width : WINDOW_CELL_BYTES;
 
-    if (now <= last || form.cell_ticks == 0)
+    if (gone == 0)
         return;
-    uint64_t gone = now / form.cell_ticks - last / form.cell_ticks;
-    size_t cleared = gone < form.cells ? (size_t)gone * form.width : WINDOW_CELL_BYTES;
     memmove(window->cells + cleared, window->cells, WINDOW_CELL_BYTES - cleared);
     memset(window->cells, 0, cleared);
 }
 
+uint32_t window_count_at(const struct window *window, uint64_t last, uint64_t now)
+{
+    if (window->shape == 0)
+        return 0;
+    const struct form form = form_of(window->shape);
+    uint64_t total = sum(window, form.width, form.cells - cells_gone(&form, last, now));
+    return total < UINT32_MAX ? (uint32_t)total : UINT32_MAX;
+}
+
 uint32_t window_count(const struct window *window)
 {
-    const struct form form = form_of(window->shape);
-    uint64_t total = sum(window, &form);
-    return total < UINT32_MAX ? (uint32_t)total : UINT32_MAX;
+    return window_count_at(window, 0, 0);
 }
 
 void window_add(struct window *window, uint32_t events)
@@ -128,7 +144,7 @@ bool window_move(struct window *window, uint64_t then, uint64_t now)
 uint64_t window_room_at(const struct window *window, uint64_t now, uint32_t max)
 {
     const struct form form = form_of(window->shape);
-    uint64_t left = sum(window, &form), at = now;
+    uint64_t left = sum(window, form.width, form.cells), at = now;
 
     assert(max >= 1);
     for (unsigned index = form.cells; left >= max;) {

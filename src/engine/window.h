@@ -53,8 +53,10 @@ void window_open(struct window *window, uint16_t shape, uint64_t now);
  * changes nothing. The functions below expect a window that has been brought to now. */
 void window_advance(struct window *window, uint64_t last, uint64_t now);
 
-/* The count; UINT32_MAX also stands for more. */
+/* The count; UINT32_MAX also stands for more. The same at tick `now` of a window that is still as it was at tick
+ * `last`, and stays so. */
 uint32_t window_count(const struct window *window);
+uint32_t window_count_at(const struct window *window, uint64_t last, uint64_t now);
 
 /* Counts so many events now. A full cell stays as it is. */
 void window_add(struct window *window, uint32_t events);

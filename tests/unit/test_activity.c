@@ -1,85 +1,14 @@
 /*
  * test_activity.c: what people see of clients and domains, and the counts of events. Links all of src/engine.
  */
+#include "activity_case.h"
 #include "check_main.h"
 #include "prng.h"
 #include "request_case.h"
 
-#include "engine/activity.h"
-
 #include <stdio.h>
 
 static const char *const one = "192.0.2.1", *const two = "198.51.100.2";
-
-/* ---- a look ---- */
-
-/* What is known of that client or domain; all 0 when nothing is. Fails when it is told twice. */
-static struct activity_view seen(enum activity_kind kind, const char *name)
-{
-    struct activity_view views[8], found = {.sessions = 0};
-    uint64_t next = 0;
-    unsigned times = 0;
-
-    do {
-        size_t count = engine_activity(engine, kind, now, &next, views, 8);
-        for (size_t i = 0; i < count; i++) {
-            char text[PREFIX_TEXT_SIZE];
-            prefix_format(&views[i].client, text);
-            if (strcmp(kind == ACTIVITY_OF_CLIENTS ? text : views[i].domain, name) != 0)
-                continue;
-            found = views[i];
-            times++;
-        }
-    } while (next != 0);
-    ck_assert_uint_le(times, 1);
-    return found;
-}
-
-#define assert_client(name, sessions_, connections_, messages_, refused_, monitored_) \
-    do {                                                                              \
-        const struct activity_view view_ = seen(ACTIVITY_OF_CLIENTS, name);           \
-        ck_assert_uint_eq(view_.sessions, sessions_);                                 \
-        ck_assert_uint_eq(view_.connections, connections_);                           \
-        ck_assert_uint_eq(view_.messages, messages_);                                 \
-        ck_assert_uint_eq(view_.refused, refused_);                                   \
-        ck_assert_uint_eq(view_.monitored, monitored_);                               \
-    } while (0)
-
-#define assert_domain(name, messages_, refused_, monitored_)                \
-    do {                                                                    \
-        const struct activity_view view_ = seen(ACTIVITY_OF_DOMAINS, name); \
-        ck_assert_uint_eq(view_.messages, messages_);                       \
-        ck_assert_uint_eq(view_.refused, refused_);                         \
-        ck_assert_uint_eq(view_.monitored, monitored_);                     \
-    } while (0)
-
-static unsigned known(enum activity_kind kind)
-{
-    static struct activity_view views[ENGINE_BATCH + 1];
-    uint64_t next = 0;
-    unsigned count = 0;
-
-    do {
-        size_t some = engine_activity(engine, kind, now, &next, views, ENGINE_BATCH + 1);
-        ck_assert_uint_le(some, ENGINE_BATCH);
-        count += (unsigned)some;
-    } while (next != 0);
-    return count;
-}
-
-static unsigned messages_of_all(void)
-{
-    struct activity_view views[8];
-    uint64_t next = 0;
-    unsigned sum = 0;
-
-    do {
-        size_t count = engine_activity(engine, ACTIVITY_OF_CLIENTS, now, &next, views, 8);
-        for (size_t i = 0; i < count; i++)
-            sum += views[i].messages;
-    } while (next != 0);
-    return sum;
-}
 
 /* ---- clients ---- */
 
@@ -251,68 +180,15 @@ END_TEST
 
 /* ---- bounds ---- */
 
-static void crowd(unsigned count, bool stay)
-{
-    for (unsigned i = 0; i < count; i++) {
-        char text[32];
-        snprintf(text, sizeof text, "10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
-        session_id id = connect_from(text);
-        if (!stay)
-            leave(id);
-        now += TICK;
-    }
-}
-
-START_TEST(an_open_session_is_never_forgotten)
-{
-    start_with(4, 16);
-    session_id id = connect_from(one);
-    now += SECOND;
-    leave(connect_from(two));
-    crowd(2 * ACTIVITY_CLIENTS, false);
-    assert_client(one, 1, 1, 0, 0, 0);
-    assert_client(two, 0, 0, 0, 0, 0); /* it had to go */
-    ck_assert_uint_eq(known(ACTIVITY_OF_CLIENTS), ACTIVITY_CLIENTS);
-    leave(id);
-}
-END_TEST
-
-START_TEST(more_open_sessions_than_records)
-{
-    start_with(ACTIVITY_CLIENTS + 100, 16);
-    crowd(ACTIVITY_CLIENTS, true);
-    session_id id = connect_from(one);
-    ck_assert_uint_ne(id, 0);
-    mail(id, "a@sender.example");
-    assert_client(one, 0, 0, 0, 0, 0);
-    assert_domain("sender.example", 1, 0, 0);
-    leave(id);
-    ck_assert_uint_eq(known(ACTIVITY_OF_CLIENTS), ACTIVITY_CLIENTS);
-}
-END_TEST
-
-START_TEST(domains_are_bounded_and_keep_their_names)
-{
-    start();
-    session_id id = connect_from(one);
-    for (unsigned i = 0; i < 2 * ACTIVITY_DOMAINS; i++) {
-        char text[64];
-        snprintf(text, sizeof text, "a@d%u.example", i);
-        now += TICK;
-        mail(id, text);
-        assert_passed();
-    }
-    ck_assert_uint_eq(known(ACTIVITY_OF_DOMAINS), ACTIVITY_DOMAINS);
-    char last[64];
-    snprintf(last, sizeof last, "d%u.example", 2 * ACTIVITY_DOMAINS - 1);
-    assert_domain(last, 1, 0, 0);
-}
-END_TEST
-
 START_TEST(swept_when_nothing_is_left)
 {
+    char text[16];
+
     start();
-    crowd(2000, false);
+    for (unsigned i = 0; i < 2000; i++) {
+        snprintf(text, sizeof text, "10.0.%u.%u", i >> 8, i & 255);
+        leave(connect_from(text));
+    }
     now += 2 * HOUR;
     for (unsigned i = 0; i < 40; i++)
         engine_sweep(engine, now);
@@ -422,25 +298,6 @@ START_TEST(a_reservation_that_lapses_is_not_open)
 }
 END_TEST
 
-/* Its record may go meanwhile, and be another's when it speaks again. */
-START_TEST(a_session_that_holds_nothing_loses_its_record)
-{
-    request.hold = HOLD_NOTHING;
-    start_with(4, 16);
-    begin_message("m1", "a@sender.example");
-    ask_recipient("b@test.example");
-    assert_client(one, 0, 1, 1, 0, 0);
-    const int64_t then = now;
-    crowd(2 * ACTIVITY_CLIENTS, false);
-    now = then + 300 * SECOND;
-    assert_client(one, 0, 0, 0, 0, 0);
-    begin_message("m2", "a@sender.example");
-    ask_recipient("b@test.example");
-    assert_client(one, 0, 0, 1, 0, 0);
-    ck_assert_uint_eq(messages_of_all(), 1);
-}
-END_TEST
-
 START_TEST(events_are_counted_as_what_they_stand_for)
 {
     start();
@@ -526,9 +383,6 @@ static Suite *test_suite(void)
     tcase_add_test(tests, who_is_not_counted);
     tcase_add_test(tests, clients_as_the_rules_count_them);
     tcase_add_test(tests, an_hour_and_no_more_than_a_quarter_more);
-    tcase_add_test(tests, an_open_session_is_never_forgotten);
-    tcase_add_test(tests, more_open_sessions_than_records);
-    tcase_add_test(tests, domains_are_bounded_and_keep_their_names);
     tcase_add_test(tests, swept_when_nothing_is_left);
     tcase_add_test(tests, a_name_as_long_as_may_be);
     tcase_add_test(tests, nobody_looks);
@@ -536,7 +390,6 @@ static Suite *test_suite(void)
     tcase_add_test(tests, an_exempt_client_connects_once);
     tcase_add_test(tests, whoever_is_refused_late_has_connected);
     tcase_add_test(tests, a_reservation_that_lapses_is_not_open);
-    tcase_add_test(tests, a_session_that_holds_nothing_loses_its_record);
     tcase_add_test(tests, events_are_counted_as_what_they_stand_for);
     tcase_add_loop_test(tests, as_a_plain_count_of_the_same, 0, 5);
     return suite;

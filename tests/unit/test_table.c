@@ -13,20 +13,20 @@ static const uint64_t seed[2] = {7, 8};
 #define YEAR (UINT64_C(365) * 86400 * 1000000000 >> TICK_BITS)
 #define BEFORE_WRAP ((UINT64_C(3) << 32) - 5000)
 
-/* Here a record is dead when the first byte of its first window is 0. */
-#define ALIVE windows[0].cells[0]
+/* Here a record is worth what the first byte of its first window says. */
+#define WORTH windows[0].cells[0]
 
 struct asked {
     unsigned count;
 };
 
-static bool is_dead(void *context, struct record *record, uint64_t now)
+static uint32_t worth_of(void *context, struct record *record, uint64_t now)
 {
     struct asked *asked = context;
     asked->count++;
     if (record->pins != 0 || (record->ban != 0 && record->ban_until - (uint32_t)now - 1 < INT32_MAX))
         ck_abort_msg("asked about a record that is pinned, banned or free");
-    return record->ALIVE == 0;
+    return record->WORTH;
 }
 
 struct key {
@@ -46,18 +46,18 @@ static uint32_t find(const struct table *table, uint64_t group, uint32_t number)
 static uint32_t obtain(struct table *table, uint64_t group, uint32_t number, uint64_t now)
 {
     struct asked asked = {0};
-    uint32_t index = table_obtain(table, group, key_of(number).words, now, is_dead, &asked);
+    uint32_t index = table_obtain(table, group, key_of(number).words, now, worth_of, &asked);
     if (asked.count > TABLE_LOOK)
         ck_abort_msg("looked at %u records", asked.count);
     return index;
 }
 
-/* Obtains a record that is not dead. */
+/* Obtains a record that is worth 1. */
 static uint32_t obtain_alive(struct table *table, uint64_t group, uint32_t number, uint64_t now)
 {
     uint32_t index = obtain(table, group, number, now);
     if (index != TABLE_NONE)
-        table_record(table, index)->ALIVE = 1;
+        table_record(table, index)->WORTH = 1;
     return index;
 }
 
@@ -90,10 +90,10 @@ START_TEST(every_part_of_the_key_counts)
         struct asked asked = {0};
         for (uint32_t i = 0; i < COUNT; i++) {
             ck_assert_uint_eq(table_find(table, keys[i].group, keys[i].key.words), TABLE_NONE);
-            uint32_t index = table_obtain(table, keys[i].group, keys[i].key.words, 5, is_dead, &asked);
+            uint32_t index = table_obtain(table, keys[i].group, keys[i].key.words, 5, worth_of, &asked);
             ck_assert_uint_eq(index, room == 1 ? 0 : i);
             ck_assert_uint_eq(table_find(table, keys[i].group, keys[i].key.words), index);
-            ck_assert_uint_eq(table_obtain(table, keys[i].group, keys[i].key.words, 6, is_dead, &asked), index);
+            ck_assert_uint_eq(table_obtain(table, keys[i].group, keys[i].key.words, 6, worth_of, &asked), index);
             const struct record *record = table_record_const(table, index);
             ck_assert_ptr_eq(record, table_record(table, index));
             ck_assert_mem_eq(record->key, keys[i].key.words, sizeof record->key);
@@ -122,6 +122,7 @@ START_TEST(new_records_are_empty)
         if (way == 0)
             table_ban(table, 1, 1, 1, 1);
         memset(record->windows, way < 2 ? 0xff : 0, sizeof record->windows);
+        record->WORTH = way < 2;
         if (way == 0)
             table_remove(table, 1);
         else if (way == 1)
@@ -150,7 +151,7 @@ START_TEST(neither_pinned_nor_banned_records_go)
     struct table *table = full_table(ROOM, 100);
     for (uint32_t i = 0; i < ROOM; i++) {
         struct record *record = table_record(table, i);
-        record->ALIVE = 0;
+        record->WORTH = 0;
         if (i % 2) {
             table_pin(table, i);
             table_pin(table, i);
@@ -165,7 +166,7 @@ START_TEST(neither_pinned_nor_banned_records_go)
     ck_assert_uint_eq(totals.evicted, 0);
     ck_assert_uint_eq(totals.used, ROOM);
     struct asked asked = {0};
-    ck_assert_uint_eq(table_sweep(table, 199, ROOM, is_dead, &asked), 0);
+    ck_assert_uint_eq(table_sweep(table, 199, ROOM, worth_of, &asked), 0);
     ck_assert_uint_eq(asked.count, 0);
     for (uint32_t i = 0; i < ROOM; i++)
         ck_assert_uint_eq(find(table, 0, i), i);
@@ -217,12 +218,12 @@ START_TEST(dead_records_go_first)
     enum { ROOM = 300 };
     struct table *table = full_table(ROOM, 100);
     table_record(table, 10)->last = 1; /* old, but not dead */
-    table_record(table, 63)->ALIVE = 0;
+    table_record(table, 63)->WORTH = 0;
     ck_assert_uint_eq(obtain_alive(table, 1, 0, 200), 63);
     ck_assert_uint_eq(table_totals(table).evicted, 0);
 
     /* The hand is at 64 now: the dead one at 128 is the first beyond those it looks at. */
-    table_record(table, 128)->ALIVE = 0;
+    table_record(table, 128)->WORTH = 0;
     table_record(table, 90)->last = 99;
     table_record(table, 91)->last = 98;
     table_record(table, 92)->last = 99;
@@ -232,10 +233,10 @@ START_TEST(dead_records_go_first)
 
     /* It went on from there: the dead one just behind it is found only after a round, and pins do not count as looks.
      */
-    table_record(table, 127)->ALIVE = 0;
+    table_record(table, 127)->WORTH = 0;
     for (uint32_t i = 129; i < 160; i++)
         table_pin(table, i);
-    table_record(table, 160 + 63)->ALIVE = 0;
+    table_record(table, 160 + 63)->WORTH = 0;
     ck_assert_uint_eq(obtain_alive(table, 1, 3, 200), 160 + 63);
     ck_assert_uint_eq(obtain_alive(table, 1, 4, 200), 224);
     ck_assert_uint_eq(obtain_alive(table, 1, 5, 200), 10);  /* 288 to 299, 0 to 51 */
@@ -319,17 +320,17 @@ START_TEST(a_sweep_frees_the_dead_and_goes_round)
     struct asked asked = {0};
     for (uint32_t i = 0; i < ROOM; i++) {
         struct record *record = table_record(table, i);
-        record->ALIVE = i % 2;
+        record->WORTH = i % 2;
         if (i % 10 >= 6) /* 6 and 7: over; 8 and 9: in force */
             table_ban(table, i, 1, 0, i % 10 >= 8 ? 11 : 10);
         if (i % 10 == 4 || i % 10 == 7)
             table_pin(table, i);
     }
-    ck_assert_uint_eq(table_sweep(table, 10, 0, is_dead, &asked), 0);
-    ck_assert_uint_eq(table_sweep(table, 10, 25, is_dead, &asked), 8);    /* 0, 2 and 6 of each ten */
-    ck_assert_uint_eq(asked.count, 16);                                   /* all but 4, 7, 8 and 9 */
-    ck_assert_uint_eq(table_record(table, 27)->ban, 1);                   /* not yet there */
-    ck_assert_uint_eq(table_sweep(table, 10, 1000, is_dead, &asked), 22); /* once round, no further */
+    ck_assert_uint_eq(table_sweep(table, 10, 0, worth_of, &asked), 0);
+    ck_assert_uint_eq(table_sweep(table, 10, 25, worth_of, &asked), 8);    /* 0, 2 and 6 of each ten */
+    ck_assert_uint_eq(asked.count, 16);                                    /* all but 4, 7, 8 and 9 */
+    ck_assert_uint_eq(table_record(table, 27)->ban, 1);                    /* not yet there */
+    ck_assert_uint_eq(table_sweep(table, 10, 1000, worth_of, &asked), 22); /* once round, no further */
     ck_assert_uint_eq(asked.count, 16 + 60 - 8);
     for (uint32_t i = 0; i < ROOM; i++) {
         bool freed = i % 10 == 0 || i % 10 == 2 || i % 10 == 6;
@@ -342,15 +343,15 @@ START_TEST(a_sweep_frees_the_dead_and_goes_round)
     ck_assert_uint_eq(table_totals(table).evicted, 0);
 
     /* It stands at 25 again. */
-    ck_assert_uint_eq(table_sweep(table, 11, 3, is_dead, &asked), 0);
-    ck_assert_uint_eq(table_sweep(table, 11, 1, is_dead, &asked), 1);
+    ck_assert_uint_eq(table_sweep(table, 11, 3, worth_of, &asked), 0);
+    ck_assert_uint_eq(table_sweep(table, 11, 1, worth_of, &asked), 1);
     ck_assert_uint_eq(find(table, 0, 28), TABLE_NONE);
     table_free(&table);
 
     table = table_new(5, seed);
-    ck_assert_uint_eq(table_sweep(table, 11, 5, is_dead, &asked), 0);
+    ck_assert_uint_eq(table_sweep(table, 11, 5, worth_of, &asked), 0);
     obtain(table, 0, 0, 11);
-    ck_assert_uint_eq(table_sweep(table, 11, 5, is_dead, &asked), 1);
+    ck_assert_uint_eq(table_sweep(table, 11, 5, worth_of, &asked), 1);
     table_free(&table);
 }
 END_TEST
@@ -363,7 +364,7 @@ struct naive {
     bool used;
     uint32_t key; /* and its group: key / 100 */
     uint32_t pins;
-    bool alive;
+    uint8_t worth;
     uint64_t last, ban_until; /* full ticks; ban_until 0: not banned */
     uint8_t ban;
 };
@@ -382,23 +383,24 @@ static bool naive_may_go(const struct naive *record, uint64_t now)
 }
 
 /* Which of a full list goes, by the words of the header; *hand is moved. */
-static uint32_t naive_victim(const struct naive *list, uint32_t *hand, uint64_t now)
+static uint32_t naive_victim(const struct naive *list, uint32_t *hand, uint32_t stride, uint64_t now)
 {
     uint32_t order[NAIVE_ROOM], looked = 0;
     for (uint32_t i = 0; i < NAIVE_ROOM && looked < TABLE_LOOK; i++)
-        if (naive_may_go(&list[(*hand + i) % NAIVE_ROOM], now))
-            order[looked++] = (*hand + i) % NAIVE_ROOM;
+        if (naive_may_go(&list[(*hand + i * stride) % NAIVE_ROOM], now))
+            order[looked++] = (*hand + i * stride) % NAIVE_ROOM;
     for (uint32_t i = 0; i < looked; i++) {
-        if (!list[order[i]].alive) {
-            *hand = (order[i] + 1) % NAIVE_ROOM;
+        if (list[order[i]].worth == 0) {
+            *hand = (order[i] + stride) % NAIVE_ROOM;
             return order[i];
         }
     }
     if (looked == TABLE_LOOK) /* else it went all the way round */
-        *hand = (order[looked - 1] + 1) % NAIVE_ROOM;
+        *hand = (order[looked - 1] + stride) % NAIVE_ROOM;
     uint32_t victim = looked > 0 ? order[0] : TABLE_NONE;
     for (uint32_t i = 1; i < looked; i++)
-        if (list[order[i]].last < list[victim].last)
+        if (list[order[i]].worth < list[victim].worth ||
+            (list[order[i]].worth == list[victim].worth && list[order[i]].last < list[victim].last))
             victim = order[i];
     return victim;
 }
@@ -409,8 +411,9 @@ START_TEST(random_operations)
     struct prng prng = prng_seeded(run);
     struct table *table = table_new(NAIVE_ROOM, (const uint64_t[]){run, ~run});
     struct naive list[NAIVE_ROOM] = {0};
-    uint32_t used = 0, hand = 0, sweeping = 0, fresh = 0;
+    uint32_t used = 0, hand = 0, sweeping = 0, fresh = 0, stride = run % 3 ? 1 : 61;
 
+    table_set_search(table, TABLE_LOOK, TABLE_PASS, stride);
     for (unsigned step = 0; step < NAIVE_STEPS; step++) {
         /* Phases: in the second hardly any is dead, in the third many are pinned or banned, in the last many are swept.
          */
@@ -425,15 +428,15 @@ START_TEST(random_operations)
             uint32_t index = obtain(table, number / 100, number, now);
             if (at == TABLE_NONE) {
                 bool full = used == NAIVE_ROOM;
-                uint32_t victim = full ? naive_victim(list, &hand, now) : index;
+                uint32_t victim = full ? naive_victim(list, &hand, stride, now) : index;
                 ck_assert_msg(index == victim, "run %u, step %u: %u instead of %u", (unsigned)run, step, index, victim);
                 untracked += victim == TABLE_NONE;
                 if (victim == TABLE_NONE)
                     break;
                 ck_assert_msg(full || !list[index].used, "run %u, step %u", (unsigned)run, step);
-                evicted += full && list[index].alive;
-                list[index] = (struct naive){.used = true, .key = number, .last = now, .alive = phase == 1};
-                table_record(table, index)->ALIVE = phase == 1;
+                evicted += full && list[index].worth > 0;
+                list[index] = (struct naive){.used = true, .key = number, .last = now, .worth = phase == 1};
+                table_record(table, index)->WORTH = phase == 1;
                 used += !full;
                 fresh = index < fresh ? fresh : index + 1;
             } else {
@@ -444,9 +447,9 @@ START_TEST(random_operations)
         case 3:
             if (at != TABLE_NONE) {
                 list[at].last = now;
-                list[at].alive = phase == 1 || prng_below(&prng, 3) > 0;
+                list[at].worth = (uint8_t)((phase == 1) + prng_below(&prng, 3));
                 table_record(table, at)->last = (uint32_t)now;
-                table_record(table, at)->ALIVE = list[at].alive;
+                table_record(table, at)->WORTH = list[at].worth;
             }
             break;
         case 4:
@@ -484,13 +487,13 @@ START_TEST(random_operations)
                     struct naive *record = &list[sweeping++];
                     if (record->used && record->ban_until <= now)
                         record->ban = 0;
-                    if (naive_may_go(record, now) && !record->alive) {
+                    if (naive_may_go(record, now) && record->worth == 0) {
                         record->used = false;
                         freed++;
                         used--;
                     }
                 }
-                ck_assert_uint_eq(table_sweep(table, now, count, is_dead, &asked), freed);
+                ck_assert_uint_eq(table_sweep(table, now, count, worth_of, &asked), freed);
             }
             break;
         }
@@ -509,7 +512,7 @@ START_TEST(random_operations)
         const struct record *record = table_record_const(table, i);
         ck_assert_uint_eq(record->pins, list[i].pins);
         ck_assert_uint_eq(record->last, (uint32_t)list[i].last);
-        ck_assert_uint_eq(record->ALIVE, list[i].alive);
+        ck_assert_uint_eq(record->WORTH, list[i].worth);
         ck_assert_uint_eq(table_banned(record, now), list[i].ban_until > now);
         ck_assert_uint_eq(record->ban, list[i].ban);
         ck_assert_ptr_eq(table_at(table, i), record);
@@ -579,7 +582,7 @@ START_TEST(chains_of_a_full_table_are_short)
             struct asked asked = {0};
             for (uint32_t n = 0; n < rooms[i]; n++) {
                 const struct key key = {{way == 0 ? n << 12 : 0, 0, 0, way == 1 ? n : 0}};
-                table_obtain(table, way == 2 ? n : 0, key.words, 0, is_dead, &asked);
+                table_obtain(table, way == 2 ? n : 0, key.words, 0, worth_of, &asked);
             }
             ck_assert_uint_eq(table_totals(table).used, rooms[i]);
             ck_assert_uint_le(longest_chain(table), 10);

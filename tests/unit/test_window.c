@@ -123,7 +123,9 @@ START_TEST(count_lies_between_two_exact_ones)
         while (log.count < width_max[1]) {
             now += random_gap(&prng, &form, length, now);
             uint64_t tick = now >> TICK_BITS;
+            const uint32_t foreseen = window_count_at(&window, last, tick);
             window_advance(&window, last, tick);
+            ck_assert_uint_eq(foreseen, window_count(&window));
             last = tick;
             if (prng_below(&prng, 2)) {
                 window_add(&window, 1);
@@ -442,6 +444,7 @@ START_TEST(a_window_without_a_shape_holds_nothing)
     struct window window = {0};
     window_advance(&window, 5, 5000);
     ck_assert_uint_eq(window_count(&window), 0);
+    ck_assert_uint_eq(window_count_at(&window, 5, 6000), 0);
     ck_assert(!window_move(&window, 5000, 5000));
     ck_assert_uint_eq(window_room_at(&window, 5000, 1), 5000);
     window_open(&window, window_shape(WINDOW_LENGTH_MIN_NS, 3), 5000);
