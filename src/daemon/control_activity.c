@@ -93,6 +93,15 @@ json_t *activity_list(enum activity_kind kind, struct best *best)
     return whole(list, ok);
 }
 
+bool put_activity_totals(struct control *control, enum activity_kind kind, json_t *page)
+{
+    const struct activity_totals totals = read_activity_totals(control, kind);
+
+    return put(page, "room", json_integer(totals.room)) &&
+           put(page, "evicted", json_integer((json_int_t)totals.evicted)) &&
+           put(page, "untracked", json_integer((json_int_t)totals.untracked));
+}
+
 /* ---- pages ---- */
 
 static bool read_order(const char *text, enum activity_kind kind, enum activity_order *out)
@@ -129,7 +138,7 @@ static json_t *activity_page(struct control *control, enum activity_kind kind, c
         read_activity(control, kind, &best, 1);
     json_t *page = json_object();
     ok = put(page, clients ? "clients" : "domains", activity_list(kind, &best)) &&
-         put(page, "left_out", json_integer((json_int_t)best.left_out));
+         put(page, "left_out", json_integer((json_int_t)best.left_out)) && put_activity_totals(control, kind, page);
     best_free(&best);
     *status = 200;
     return whole(page, ok);

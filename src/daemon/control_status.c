@@ -142,7 +142,7 @@ static json_t *list_activity(struct control *control, enum activity_kind kind)
     const struct activity_view *views = best[1].items;
     while (best[1].count > 0 && views[best[1].count - 1].refused + (uint64_t)views[best[1].count - 1].monitored == 0)
         best[1].count--;
-    ok = put(lists, "refused", activity_list(kind, &best[1])) && ok;
+    ok = put(lists, "refused", activity_list(kind, &best[1])) && put_activity_totals(control, kind, lists) && ok;
     best_free(&best[0]);
     best_free(&best[1]);
     return whole(lists, ok);

@@ -215,6 +215,22 @@ static void add_room(struct page *page, struct control *control, const struct en
     counter(page, "tidegate_lapsed_total", "Sessions that the policy door reserved and nobody took.", totals->lapsed);
 }
 
+static void add_activity(struct page *page, struct control *control)
+{
+    const struct activity_totals clients = read_activity_totals(control, ACTIVITY_OF_CLIENTS),
+                                 domains = read_activity_totals(control, ACTIVITY_OF_DOMAINS);
+
+    family(page, "tidegate_activity_evicted_total", "counter",
+           "Clients and sender domains of the last hour that are listed no more, for want of room; no limit depends on "
+           "it.");
+    sample_of(page, "of", "clients", clients.evicted);
+    sample_of(page, "of", "domains", domains.evicted);
+    family(page, "tidegate_activity_untracked_total", "counter",
+           "Times that one of them found no room, as all others are connected.");
+    sample_of(page, "of", "clients", clients.untracked);
+    sample_of(page, "of", "domains", domains.untracked);
+}
+
 static void add_latency(struct page *page, const struct latency *latency)
 {
     const struct latency_reading reading = read_latency(latency);
@@ -244,6 +260,7 @@ bool control_metrics(struct control *control, struct evbuffer *out)
     add_daemon(&page, control);
     add_scopes(&page, control);
     add_room(&page, control, &totals);
+    add_activity(&page, control);
     add_events(&page, &totals);
     add_verdicts(&page, control);
     add_bans(&page, &totals);

@@ -116,6 +116,14 @@ void read_activity(struct control *control, enum activity_kind kind, struct best
     } while (next != 0);
 }
 
+struct activity_totals read_activity_totals(struct control *control, enum activity_kind kind)
+{
+    pthread_mutex_lock(control->lock);
+    const struct activity_totals totals = engine_activity_totals(control->engine, kind);
+    pthread_mutex_unlock(control->lock);
+    return totals;
+}
+
 int most_time_left_first(const void *a, const void *b)
 {
     const struct ban_view *x = a, *y = b;

@@ -37,6 +37,7 @@ void counters_free(struct counters *counters);
 /* Offers every client or domain (struct activity_view), or every ban (struct ban_view) of that limit, or of all with
  * NULL, to each of `count` lists. */
 void read_activity(struct control *control, enum activity_kind kind, struct best *lists, size_t count);
+struct activity_totals read_activity_totals(struct control *control, enum activity_kind kind);
 void read_bans(struct control *control, const char *limit, struct best *list);
 
 /* An order of struct ban_view. */
@@ -46,8 +47,10 @@ int most_time_left_first(const void *a, const void *b);
 enum activity_order { BY_SESSIONS, BY_CONNECTIONS, BY_MESSAGES, BY_REFUSED, BY_MONITORED, BY_TROUBLE };
 int (*activity_compare(enum activity_order order))(const void *, const void *);
 
-/* control_activity.c. Sorts, and makes the array of a page. NULL when memory is, or was, short. */
+/* control_activity.c. Sorts, and makes the array of a page. NULL when memory is, or was, short. What a list cannot say
+ * itself, for lack of room, is put beside it; false when memory is short. */
 json_t *activity_list(enum activity_kind kind, struct best *best);
+bool put_activity_totals(struct control *control, enum activity_kind kind, json_t *page);
 
 /* Of events so far: how many; the sum of what they took; the seconds that a part of them (in thousandths, 0 to 1000)
  * did not exceed, as the upper bound of a bucket; infinity when that is in the last one, or there were none. */

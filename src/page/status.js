@@ -412,6 +412,11 @@ function showKeys() {
         [name("client"), ...refused, count("connections"), count("messages"), count("sessions")]);
     fill(at("clients-busiest"), report.clients.busiest,
         [name("client"), count("connections"), count("messages"), count("sessions"), ...refused]);
+    for (const kind of ["clients", "domains"]) {
+        const {room, evicted} = report[kind];
+        say(at(`${kind}-evicted`), evicted
+            ? `Room for ${number(room)}, the busiest stay: ${number(evicted)} evicted since the start.` : "");
+    }
     fill(at("domains-refused"), report.domains.refused, [name("domain"), ...refused, count("messages")]);
     fill(at("domains-busiest"), report.domains.busiest, [name("domain"), count("messages"), ...refused]);
 }

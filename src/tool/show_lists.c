@@ -72,6 +72,16 @@ void show_bans(const json_t *bans, const struct screen *screen, size_t rows)
     grid_free(&grid);
 }
 
+/* What has no place in a list that is full. Bans have no such bound. */
+static void show_displaced(const json_t *answer, const struct screen *screen)
+{
+    const double evicted = field_number(answer, "evicted"), untracked = field_number(answer, "untracked");
+
+    if (evicted >= 1 || untracked >= 1)
+        screen_say(screen, 2, "... room for %.0f, the busiest stay: %.0f evicted since the start, %.0f untracked",
+                   field_number(answer, "room"), evicted, untracked);
+}
+
 /* A page that is a list: what is asked, where it is in the answer, how it is shown, what is said when it is empty. */
 struct list_page {
     const char *page, *field, *empty;
@@ -106,6 +116,7 @@ static int show_list(struct tool *tool, const struct list_page *page)
             fprintf(screen->out, "%s\n", page->empty);
         if (left_out >= 1)
             fprintf(screen->out, "... and %.0f more (-n N shows more)\n", left_out);
+        show_displaced(answer, screen);
     }
     json_decref(answer);
     return status;

@@ -123,6 +123,9 @@ static void show_trouble(const json_t *status, const struct screen *screen)
     } rows[] = {
         {"table", "evicted", "records were evicted from the full table: raise table_size"},
         {"table", "untracked", "events found no room in the table and went uncounted: raise table_size"},
+        {"clients", "evicted", "clients were evicted from the full list of clients, the least busy first"},
+        {"clients", "untracked", "events of clients found no room in the list of clients"},
+        {"domains", "evicted", "sender domains were evicted from the full list of domains, the least busy first"},
         {NULL, "turned_away", "connections of the mail server were turned away, for want of descriptors"},
         {NULL, "lapsed", "sessions that another door had announced never came"},
     };

@@ -10,8 +10,10 @@ import subprocess
 
 import pytest
 
+from policyside import Asker, door
 from sandbox import DEADLINE, free_port, wait_until
-from smtp import CONNECTION_RATE, MESSAGE_RATE, enter, fill, refused
+from smtp import CONNECTION_RATE, DENIED, MESSAGE_RATE, enter, fill, refused
+from toolside import tidegate
 
 CONTRIB = pathlib.Path(__file__).resolve().parents[2] / "contrib"
 SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (\S+)')
@@ -128,14 +130,50 @@ def test_clients_and_domains_as_they_were(mta, watched):
     assert clients == {"clients": [
         {"client": "127.7.0.1", "sessions": 0, "connections": 1, "messages": 4, "refused": 1, "monitored": 0},
         {"client": "127.7.0.2", "sessions": 2, "connections": 2, "messages": 2, "refused": 0, "monitored": 0}],
-        "left_out": 0}
+        "left_out": 0, "room": 16384, "evicted": 0, "untracked": 0}
     assert control.json("/domains") == {"domains": [
         {"domain": "one.example", "messages": 4, "refused": 0, "monitored": 0},
-        {"domain": "two.example", "messages": 1, "refused": 1, "monitored": 0}], "left_out": 0}
+        {"domain": "two.example", "messages": 1, "refused": 1, "monitored": 0}],
+        "left_out": 0, "room": 4096, "evicted": 0, "untracked": 0}
     assert control.json("/clients?n=1")["left_out"] == 1
     status = control.json("/status.json")
     assert [client["client"] for client in status["clients"]["refused"]] == ["127.7.0.1"]
     assert [domain["domain"] for domain in status["domains"]["busiest"]] == ["one.example", "two.example"]
+
+
+def test_the_most_refused_stay_in_the_lists_while_a_crowd_comes(watched, directory):
+    """More clients and domains than there is room for, each once: how many had to go is said wherever some are."""
+    port = free_port()
+    daemon, control = watched(door(f"inet:{port}@127.0.0.1", sessions="none") + 'deny { clients = { "198.51.100.1" } }')
+    asker = Asker(("127.0.0.1", port))
+
+    def ask(count, **names):
+        asker.send(b"".join(
+            "".join(f"{name}={value.format(number, number >> 8, number & 255)}\n" for name, value in names.items())
+            .encode("ascii") + b"\n" for number in range(count)))
+        return {asker.action() for _ in range(count)}
+    said = {"request": "smtpd_access_policy", "protocol_state": "RCPT", "instance": "{0}",
+            "recipient": "a@test.example"}
+    denial = DENIED.decode("ascii").strip()
+    assert ask(200, **said, client_address="198.51.100.1", sender="a@client.example") == {denial}
+    for network in range(100):
+        assert ask(200, **said, client_address=f"10.{network}.{{1}}.{{2}}", sender=f"a@d{network}-{{0}}.example") == \
+            {"DUNNO"}
+    asker.close()
+    clients, domains, metrics = control.json("/clients?sort=refused"), control.json("/domains"), control.metrics()
+    assert (clients["clients"][0]["client"], clients["clients"][0]["refused"]) == ("198.51.100.1", 200)
+    status = control.json("/status.json")
+    assert status["clients"]["refused"] == [clients["clients"][0]]
+    for kind, page, room, came in (("clients", clients, 16384, 20001), ("domains", domains, 4096, 20000)):
+        for answer in (page, status[kind]):
+            assert (answer["room"], answer["evicted"], answer["untracked"]) == (room, came - room, 0)
+        assert page["left_out"] + len(page[kind]) == room
+        assert metrics["tidegate_activity_evicted_total", f'of="{kind}"'] == came - room
+        assert metrics["tidegate_activity_untracked_total", f'of="{kind}"'] == 0
+        result = tidegate("-c", daemon.path, kind, "-n", "1")
+        assert result.stdout.splitlines()[-2:] == [
+            f"... and {room - 1} more (-n N shows more)",
+            f"... room for {room}, the busiest stay: {came - room} evicted since the start, 0 untracked"]
 
 
 def test_clients_and_domains_without_any_limit(mta, gate):

@@ -171,6 +171,7 @@ SPOIL = """
             return;
         }
         answer.scopes[0].scope = answer.domains.busiest[0].domain = answer.clients.refused[0].client = nasty;
+        answer.clients.evicted = 3616;
         answer.bans.list[0].lift = answer.file = answer.version = nasty;
         answer.bans.list[0].scope = answer.limits.find(limit => limit.refused).limit = nasty;
     };
@@ -220,6 +221,8 @@ def test_hostile_names_many_scopes_small_window_dark(postfix, served, browser):
     assert len(rows["scopes"]) == 200
     assert rows["scopes"][0][0] == f"{shown}|service_sessions"
     assert rows["domains-busiest"][0][0] == rows["clients-refused"][0][0] == rows["limits"][0][0] == shown
+    assert page["text"]["clients-evicted"] == "Room for 16,384, the busiest stay: 3,616 evicted since the start."
+    assert page["text"]["domains-evicted"] == ""
     assert rows["bans"][0][1] == f"helo_networks|{shown}" and rows["bans"][0][4] == shown
     assert page["charts"] == [f"{shown}: sessions over the last hour, now 1, at most 3, cap 9",
                               f"{shown}: refusals a minute in the last hour, 18 at most"]

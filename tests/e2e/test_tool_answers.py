@@ -159,6 +159,11 @@ CLIENT             OPEN  CONNECTIONS  MESSAGES  REFUSED  MONITORED
 192.0.2.7             2           14         9        0          0
 2001:db8:1:2::/64     2           14         9        7          0
 """
+FULL = """\
+... and 16382 more (-n N shows more)
+... room for 16384, the busiest stay: 1003616 evicted since the start, 2
+  untracked
+"""
 DOMAINS = """\
 DOMAIN                                                MESSAGES  REFUSED  MONITORED
 spam.example                                                 9        3          0
@@ -174,6 +179,10 @@ OUTPUTS = [
     (["bans"], "/bans", {"bans": [], "left_out": 0}, "Nobody is banned.\n", 0),
     (["clients"], "/clients", {"clients": [client("192.0.2.7"), client("2001:db8:1:2::/64", 7)], "left_out": 0},
      CLIENTS, 0),
+    (["clients"], "/clients", {"clients": [client("192.0.2.7"), client("2001:db8:1:2::/64", 7)], "left_out": 16382,
+                               "room": 16384, "evicted": 1003616, "untracked": 2}, CLIENTS + FULL, 0),
+    (["clients"], "/clients", {"clients": [], "left_out": 0, "room": 16384, "evicted": 0, "untracked": 0},
+     "No client has come in the last hour.\n", 0),
     (["clients"], "/clients", {"clients": [], "left_out": 0}, "No client has come in the last hour.\n", 0),
     (["domains"], "/domains", {"domains": [], "left_out": 0}, "No sender has come in the last hour.\n", 0),
     (["ban", "192.0.2.0/24", "for", "2h"], "/ban", {"target": "192.0.2.0/24", "for": 7200, "changed": False},

@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+#include "engine/activity.h"
+
 static const char *const one = "192.0.2.1", *const two = "198.51.100.2";
 
 /* ---- /status.json ---- */
@@ -361,6 +363,35 @@ START_TEST(wrong_parameters)
 }
 END_TEST
 
+/* What the bounds are is the engine's business. */
+START_TEST(what_had_no_room_is_told_where_it_is_missing)
+{
+    const uint32_t more = 5, clients = ACTIVITY_CLIENTS + more, domains = ACTIVITY_DOMAINS + more;
+    char text[32];
+
+    serve();
+    for (uint32_t i = 0; i < clients; i++) {
+        snprintf(text, sizeof text, "10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
+        session_id id = connect_from(text);
+        snprintf(text, sizeof text, "a@d%u.example", i);
+        if (i < domains)
+            mail(id, text);
+        leave(id);
+    }
+    json_t *status = get(control_status, "", 200), *client_page = get(control_clients, "", 200),
+           *domain_page = get(control_domains, "", 200);
+    json_t *const told[] = {value_at(status, "clients"), client_page, value_at(status, "domains"), domain_page};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int(told[i], "room", i < 2 ? ACTIVITY_CLIENTS : ACTIVITY_DOMAINS);
+        assert_int(told[i], "evicted", more);
+        assert_int(told[i], "untracked", 0);
+    }
+    json_decref(status);
+    json_decref(client_page);
+    json_decref(domain_page);
+}
+END_TEST
+
 static Suite *test_suite(void)
 {
     Suite *suite = suite_create("control_status");
@@ -378,5 +409,6 @@ static Suite *test_suite(void)
     tcase_add_checked_fixture(lists, control_setup, control_teardown);
     tcase_add_test(lists, in_the_order_that_is_asked_for);
     tcase_add_test(lists, wrong_parameters);
+    tcase_add_test(lists, what_had_no_room_is_told_where_it_is_missing);
     return suite;
 }

@@ -175,6 +175,8 @@ START_TEST(what_has_happened)
     assert_value("tidegate_bans", "by=\"operator\"", 1);
     assert_value("tidegate_bans_begun_total", "limit=\"client_recipients\"", 1);
     assert_value("tidegate_table_room", "", 256);
+    assert_value("tidegate_activity_evicted_total", "of=\"clients\"", 0);
+    assert_value("tidegate_activity_untracked_total", "of=\"domains\"", 0);
     assert_value("tidegate_waiting", "", 1);
     assert_value("tidegate_waiting_max", "", 100);
     assert_value("tidegate_turned_away_total", "", 3);
