@@ -341,16 +341,39 @@ bool value_socket_of(const struct option_row *option, const char *text, struct s
                                        : value_socket(text, out, why);
 }
 
-/* Reads the `length` bytes at `text` as an address; any address is ADDR_NONE. */
+/* Reads the `length` bytes at `text` as an address. */
+static bool read_address(const char *text, size_t length, struct addr *addr)
+{
+    char copy[ADDR_TEXT_SIZE + sizeof "IPv6:"] = "";
+
+    if (length < sizeof copy)
+        memcpy(copy, text, length);
+    return addr_parse(copy, addr);
+}
+
+enum address_form value_address(const char *text, struct addr *out)
+{
+    const bool brackets = text[0] == '[';
+    const char *address = text + brackets, *after = address + strcspn(address, brackets ? "]%" : "%");
+    enum address_form form = ADDRESS_LITERAL;
+
+    if (addr_parse(text, out))
+        return ADDRESS_ALONE;
+    if (after[0] == '%') {
+        form = ADDRESS_WITH_ZONE;
+    } else if (!brackets || strncmp(after, "]:", 2) == 0) {
+        form = ADDRESS_WITH_PORT;
+        after = brackets ? after : text + strcspn(text, ":");
+    } else if (strcmp(after, "]") != 0) {
+        return ADDRESS_NONE;
+    }
+    return read_address(address, (size_t)(after - address), out) ? form : ADDRESS_NONE;
+}
+
+/* The same as read_address(); any address is ADDR_NONE. */
 static bool read_listen_address(const char *text, size_t length, struct addr *addr)
 {
-    char copy[ADDR_TEXT_SIZE + sizeof "IPv6:"];
-
-    if (length >= sizeof copy)
-        return false;
-    memcpy(copy, text, length);
-    copy[length] = '\0';
-    if (!addr_parse(copy, addr))
+    if (!read_address(text, length, addr))
         return false;
     if (addr->hi == 0 && addr->lo == 0)
         memset(addr, 0, sizeof *addr);

@@ -72,6 +72,18 @@ bool value_socket_of(const struct option_row *option, const char *text, struct s
  * is any address, 0 in *port any port. */
 bool value_listen(const char *text, struct addr *addr, uint16_t *port, char why[VALUE_WHY_SIZE]);
 
+/* How a text that was copied from somewhere names an address. */
+enum address_form {
+    ADDRESS_NONE,
+    ADDRESS_ALONE,     /* "192.0.2.7", "2001:db8::7", "IPv6:2001:db8::7" */
+    ADDRESS_LITERAL,   /* "[192.0.2.7]", "[IPv6:2001:db8::7]" (RFC 5321, 4.1.3), "[2001:db8::7]" */
+    ADDRESS_WITH_PORT, /* "192.0.2.7:25", "[2001:db8::7]:25" */
+    ADDRESS_WITH_ZONE, /* "fe80::7%eth0", with brackets and a port or without */
+};
+
+/* *out is the address, ADDR_NONE with ADDRESS_NONE. */
+enum address_form value_address(const char *text, struct addr *out);
+
 /* An address or a CIDR block without host bits. */
 bool value_prefix(const char *text, struct prefix *out, char why[VALUE_WHY_SIZE]);
 

@@ -22,35 +22,93 @@
 /* A subject, and what it points to. */
 struct question {
     struct explain_subject subject;
-    bool placed; /* `listen` or `daemon_name` is given */
+    struct prefix client; /* as it was asked about: its address, or all of it */
+    bool placed;          /* `listen` or `daemon_name` is given */
     char address[NAME_SIZE], domain[NAME_SIZE], registrable[NAME_SIZE], user[NAME_SIZE];
     const char *name; /* in normal form, NULL: none is asked about */
 };
 
-static bool read_client(struct question *question, const char *text, json_t **error, int *status)
+/* False, with the answer in *error, of an address with more to it than a client has, or a name. */
+static bool is_pure(enum address_form form, const struct addr *addr, const char *what, const char *text, json_t **error,
+                    int *status)
 {
-    if (!text || addr_parse(text, &question->subject.client))
+    char address[ADDR_TEXT_SIZE];
+
+    if (form != ADDRESS_WITH_PORT && form != ADDRESS_WITH_ZONE)
         return true;
-    *error =
-        control_error(status, 400, "client \"%.100s\" is no IP address; write one, as 192.0.2.7 or 2001:db8::7", text);
+    *error = control_error(status, 400, "%s \"%.100s\" is an address with a %s; write the address alone, %s", what,
+                           text, form == ADDRESS_WITH_PORT ? "port" : "zone", addr_format(addr, address));
     return false;
 }
 
-/* Whoever it may be: a user if the name says so, as in the configuration (keys.h); a mail address; else a domain, which
- * a client may also have as its host name or say in HELO. What could be a user is also counted as one. */
-static bool read_name(struct question *question, const char *text, json_t **error, int *status)
+/* A block that is one client, as lists and logs have it; or that is one address. */
+static bool read_block(const struct control *control, const char *text, struct prefix *out, json_t **error, int *status)
 {
-    struct explain_subject *subject = &question->subject;
-    const char *who = text;
+    char begin[PREFIX_TEXT_SIZE], address[ADDR_TEXT_SIZE], client_text[PREFIX_TEXT_SIZE];
+    enum prefix_error result = prefix_parse(text, out);
+    struct addr addr;
+
+    snprintf(begin, sizeof begin, "%.*s", (int)strcspn(text, "/"), text);
+    if (!addr_parse(begin, &addr)) {
+        *error = control_error(status, 400,
+                               "client \"%.100s\" is no IP address; write one, as 192.0.2.7 or 2001:db8::7", text);
+        return false;
+    }
+    pthread_mutex_lock(control->lock);
+    const struct prefix client = engine_client(control->engine, &addr);
+    pthread_mutex_unlock(control->lock);
+    if (result == PREFIX_OK && (out->bits == client.bits || out->bits == addr_width(&addr)))
+        return true;
+    addr_format(&addr, address);
+    if (result == PREFIX_HOST_BITS && out->bits == client.bits)
+        *error =
+            control_error(status, 400, "client \"%.100s\" has host bits set; write the client, %s, or its address, %s",
+                          text, prefix_format(&client, client_text), address);
+    else
+        *error = control_error(status, 400,
+                               "client \"%.100s\" is not one client: that is a /%u here (%s); ask about an address in "
+                               "it, as %s",
+                               text, (unsigned)client.bits,
+                               addr.family == ADDR_IPV4 ? "client_ipv4_prefix" : "client_ipv6_prefix", address);
+    return false;
+}
+
+/* The first address of a block stands for it. */
+static bool read_client(const struct control *control, struct question *question, const char *text, json_t **error,
+                        int *status)
+{
+    struct addr addr;
 
     if (!text)
         return true;
-    if (strncmp(text, KEY_USER_MARK, strlen(KEY_USER_MARK)) == 0)
-        who += strlen(KEY_USER_MARK);
+    enum address_form form = value_address(text, &addr);
+    if (!is_pure(form, &addr, "client", text, error, status))
+        return false;
+    question->client = (struct prefix){addr, (uint8_t)addr_width(&addr)};
+    if (form == ADDRESS_NONE && !read_block(control, text, &question->client, error, status))
+        return false;
+    question->subject.client = question->client.addr;
+    return true;
+}
+
+/* Whoever it may be: a user if the name says so, as in the configuration (keys.h); a mail address; else a domain, which
+ * a client may also have as its host name or say in HELO, where an address literal may stand as well. What could be a
+ * user is also counted as one. */
+static bool read_name(struct question *question, const char *text, json_t **error, int *status)
+{
+    struct explain_subject *subject = &question->subject;
+    struct addr addr;
+
+    if (!text)
+        return true;
+    const bool marked = strncmp(text, KEY_USER_MARK, strlen(KEY_USER_MARK)) == 0;
+    const char *who = marked ? text + strlen(KEY_USER_MARK) : text;
+    if (!marked && !is_pure(value_address(text, &addr), &addr, "name", text, error, status))
+        return false;
     name_user(who, question->user);
-    if (who != text || strchr(text, '@') || !strchr(text, '.'))
+    if (marked || strchr(text, '@') || !strchr(text, '.'))
         subject->name[PER_USER] = question->name = question->user;
-    if (who != text) {
+    if (marked) {
         subject->user = question->user;
     } else if (strchr(text, '@')) {
         name_address(text, question->address);
@@ -65,7 +123,7 @@ static bool read_name(struct question *question, const char *text, json_t **erro
     }
     if (question->domain[0])
         subject->name[PER_SENDER_DOMAIN] = subject->name[PER_RECIPIENT_DOMAIN] = question->domain;
-    if (question->name[0])
+    if (question->name[0] && who[strspn(who, " \t")])
         return true;
     *error = control_error(status, 400, "name is empty; write a domain, a mail address or a user, or leave it out");
     return false;
@@ -253,10 +311,10 @@ static bool is_later(const struct admission *a, const struct admission *b)
 
 static json_t *client_json(const struct question *question)
 {
-    char text[ADDR_TEXT_SIZE];
+    char text[PREFIX_TEXT_SIZE];
 
-    return question->subject.client.family != ADDR_NONE ? json_string(addr_format(&question->subject.client, text))
-                                                        : json_null();
+    return question->client.addr.family != ADDR_NONE ? json_string(prefix_format(&question->client, text))
+                                                     : json_null();
 }
 
 static json_t *explain_json(const struct control *control, const struct question *question, const char *listen,
@@ -316,7 +374,7 @@ json_t *control_explain(struct control *control, const struct evkeyvalq *paramet
         return control_error(status, 400,
                              "nobody is asked about; give client (an IP address), name (a domain, a mail "
                              "address or a user), or both");
-    if (!read_client(&question, client, &answer, status) || !read_name(&question, name, &answer, status) ||
+    if (!read_client(control, &question, client, &answer, status) || !read_name(&question, name, &answer, status) ||
         !read_place(&question, listen, daemon_name, NULL, &answer, status))
         return answer;
     pthread_mutex_lock(control->lock);
@@ -405,7 +463,7 @@ json_t *control_eval(struct control *control, const struct evkeyvalq *parameters
         return answer;
     if (!client)
         return control_error(status, 400, "nobody is asked about; give client, an IP address");
-    if (!read_client(&question, client, &answer, status) ||
+    if (!read_client(control, &question, client, &answer, status) ||
         !read_place(&question, listen, daemon_name, ":25", &answer, status))
         return answer;
     struct evaluation *values = malloc(EVALUATIONS_MAX * sizeof *values);

@@ -47,6 +47,11 @@ struct session_facts asking_facts(const struct explain_subject *subject)
                                   .local_port = subject->local_port};
 }
 
+struct prefix engine_client(const struct engine *engine, const struct addr *addr)
+{
+    return rules_client(tally_rules(engine->current), addr);
+}
+
 bool engine_place_known(const struct engine *engine, const struct explain_subject *subject)
 {
     const struct session_facts facts = asking_facts(subject);

@@ -120,6 +120,9 @@ static inline const struct explanation *explain_told(const struct explain_walk *
  */
 bool engine_explain(const struct engine *engine, struct explain_walk *walk, int64_t now);
 
+/* The client that an address belongs to: the address itself, or a block around it. */
+struct prefix engine_client(const struct engine *engine, const struct addr *addr);
+
 /* False when the configuration names where sessions come in, but not where the subject does, to which therefore applies
  * what is said of the whole service alone. */
 bool engine_place_known(const struct engine *engine, const struct explain_subject *subject);

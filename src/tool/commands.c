@@ -89,8 +89,10 @@ const struct command commands[] = {
         .least = 1,
         .most = 2,
         .summary = "would it be let in now; if not, why, until when, what helps",
-        .text = "WHO is a client's address, or a domain, mail address or user; or one of each.\n"
-                "Exits with 0 when it would be let in and with 1 when it would be refused.\n"
+        .text = "WHO is a client, or a domain, mail address or user; or one of each. A client is\n"
+                "an address, in brackets or not, or what tidegate clients shows of it. Behind\n"
+                "another client [ADDRESS] is the name that it says in HELO. Exits with 0 when it\n"
+                "would be let in and with 1 when it would be refused.\n"
                 "\n"
                 "    tidegate explain 192.0.2.7\n"
                 "    tidegate explain 192.0.2.7 spam.example --listen :25\n",
@@ -98,14 +100,14 @@ const struct command commands[] = {
     },
     {
         .name = "eval",
-        .arguments = "ADDR",
+        .arguments = "CLIENT",
         .options = TAKES(TOOL_LISTEN) | TAKES(TOOL_DAEMON_NAME),
         .least = 1,
         .most = 1,
         .summary = "which values apply to a client, and which line says so",
-        .text = "The caps, settings and limits that hold for sessions of the address ADDR on that\n"
-                "listen (:25 unless given), each with the scope, the file and the line that it\n"
-                "comes from.\n",
+        .text = "The caps, settings and limits that hold for sessions of CLIENT (an address, or\n"
+                "what tidegate clients shows of it) on that listen (:25 unless given), each with\n"
+                "the scope, the file and the line that it comes from.\n",
         .run = tool_eval,
     },
     {

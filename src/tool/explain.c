@@ -190,7 +190,15 @@ static bool is_client(const char *word)
 {
     struct addr addr;
 
-    return addr_parse(word, &addr) || value_looks_like_prefix(word);
+    return value_address(word, &addr) != ADDRESS_NONE || value_looks_like_prefix(word);
+}
+
+/* An address in brackets is what a client may say in HELO, too. */
+static bool is_literal(const char *word)
+{
+    struct addr addr;
+
+    return value_address(word, &addr) == ADDRESS_LITERAL;
 }
 
 int tool_explain(struct tool *tool)
@@ -199,10 +207,11 @@ int tool_explain(struct tool *tool)
     json_t *answer;
 
     for (int i = 0; i < tool->word_count; i++) {
-        const char **which = is_client(tool->words[i]) ? &client : &name;
+        const char *word = tool->words[i];
+        const char **which = is_client(word) && !(client && is_literal(word)) ? &client : &name;
         if (*which)
-            return tool_usage("explain: %s and %s: one client's address and one name at most", *which, tool->words[i]);
-        *which = tool->words[i];
+            return tool_usage("explain: %s and %s: one client's address and one name at most", *which, word);
+        *which = word;
     }
     const struct parameter parameters[] = {{"client", client},
                                            {"name", name},
@@ -217,7 +226,8 @@ int tool_explain(struct tool *tool)
     } else {
         status = field_true(answer, "admitted") ? EX_OK : TOOL_NO;
         if (!tool->json) {
-            char *who = client && name ? text_print("%s with %s", client, name) : text_copy(client ? client : name);
+            const char *whom = client ? field_text(answer, "client") : name;
+            char *who = client && name ? text_print("%s with %s", whom, name) : text_copy(whom);
             put_sentence(answer, who, &tool->screen);
             free(who);
             put_limits(answer, &tool->screen);

@@ -102,3 +102,22 @@ def test_which_value_applies_to_whom_after_a_reload(mta, gate, asked):
         daemon.reload(config % "7m")
     answer = ask("/eval", client="127.8.0.1", listen=f":{mta.port}")
     assert ("idle_time", None) in [(one["name"], one["line"]) for one in answer["settings"]]
+
+
+def test_a_client_as_the_lists_write_it(mta, gate, asked):
+    """A block where a client is more than one address; another block is told what a client is."""
+    section, ask = asked
+    gate(section + "client_ipv4_prefix = 24\nlimit client_connections { max = 1  window = 1h  ban = 2h }")
+    enter(mta.port, "127.7.0.1").quit()
+    refused(mta.port, "127.7.0.2", refusal=CONNECTION_RATE)
+    listed = {one["client"] for page in ("clients", "bans") for one in ask(f"/{page}")[page]}
+    assert listed == {"127.7.0.0/24"}
+    answer = ask("/explain", client=listed.pop())
+    assert (answer["client"], answer["refused_by"]) == ("127.7.0.0/24", "client_connections")
+    assert ask("/eval", client="127.7.0.0/24")["client"] == "127.7.0.0/24"
+    assert ask("/explain", client="2001:db8:77::/64")["admitted"]
+    ask("/ban", method="POST", target="127.7.0.0/16")
+    for page in ("/explain", "/eval"):
+        error = ask(page, 400, client="127.7.0.0/16")["error"]
+        assert "that is a /24 here (client_ipv4_prefix); ask about an address in it, as 127.7.0.0" in error
+    assert ask("/explain", client="127.7.0.0")["refused_by"] == "ban"

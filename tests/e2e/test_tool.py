@@ -206,6 +206,13 @@ def test_explain_of_names(postfix, served):
     for who in ("10.0.0.0/33", "10.0.0.0/8", "a b\x1b"):
         result = daemon.tool("explain", who)
         assert is_harmless(result.stdout + result.stderr)
+    for who, said in (("192.0.2.7:25", "an address with a port"), ("2001:db8::5%eth0", "an address with a zone"),
+                      ("   ", "name is empty"), ("10.0.0.0/8", "that is a /32 here"), ("", "name is empty")):
+        result = daemon.tool("explain", who)
+        assert (result.returncode, result.stdout) == (64, "") and said in result.stderr
+    assert good(daemon.tool("explain", "[2001:db8::5]")).startswith("2001:db8::5 would be let in.")
+    assert good(daemon.tool("explain", "2001:db8::/64")).startswith("2001:db8::/64 would be let in.")
+    assert good(daemon.tool("eval", "[IPv6:2001:db8::5]")).startswith("What applies to 2001:db8::5 on :25;")
 
 
 def test_eval(served):

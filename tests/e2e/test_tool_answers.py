@@ -254,6 +254,11 @@ def test_terminals_of_other_widths(fake, columns):
     (["--json", "unban", "--limit", "ban"], ("POST", "/unban", {"limit": "ban"})),
     (["explain", "spam.example", "2001:db8::1"], ("GET", "/explain", {"client": "2001:db8::1", "name": "spam.example"})),
     (["explain", "10.0.0.0/8"], ("GET", "/explain", {"client": "10.0.0.0/8"})),
+    (["explain", "[IPv6:2001:db8::5]"], ("GET", "/explain", {"client": "[IPv6:2001:db8::5]"})),
+    (["explain", "spam.example", "[192.0.2.7]"], ("GET", "/explain", {"client": "[192.0.2.7]", "name": "spam.example"})),
+    (["explain", "192.0.2.9", "[192.0.2.7]"], ("GET", "/explain", {"client": "192.0.2.9", "name": "[192.0.2.7]"})),
+    (["explain", "192.0.2.7:25"], ("GET", "/explain", {"client": "192.0.2.7:25"})),
+    (["explain", "2001:db8::5%eth0"], ("GET", "/explain", {"client": "2001:db8::5%eth0"})),
     (["explain", "Joe@a.example", "--listen", ":25"], ("GET", "/explain", {"name": "Joe@a.example", "listen": ":25"})),
     (["eval", "10.0.0.1", "--daemon-name", "x"], ("GET", "/eval", {"client": "10.0.0.1", "daemon_name": "x"})),
     (["reload"], ("POST", "/reload", {})),
@@ -299,6 +304,17 @@ SENTENCES = [
      "90s are counted. It may come again in 12m."),
     (explained(refused_by="client_sessions"), "192.0.2.7 would be refused by client_sessions."),
 ]
+
+
+def test_explain_says_whom_it_took_it_for(ask):
+    for word in ("192.0.2.7", "[192.0.2.7]"):
+        assert ask({"/explain": explained()}, "explain", word).stdout == "192.0.2.7 would be let in.\n"
+    answer = {**explained(), "name": "[192.0.2.7]"}
+    assert ask({"/explain": answer}, "explain", "192.0.2.7", "[192.0.2.7]").stdout == (
+        "192.0.2.7 with [192.0.2.7] would be let in.\n")
+    result = ask({}, "explain", "192.0.2.7", "192.0.2.8")
+    assert (result.returncode, result.stderr) == (
+        64, "tidegate: explain: 192.0.2.7 and 192.0.2.8: one client's address and one name at most\n")
 
 
 @pytest.mark.parametrize("answer, sentence", SENTENCES, ids=["close", "at", "never", "monitor", "ban", "monitored ban",

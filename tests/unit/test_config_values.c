@@ -380,6 +380,51 @@ START_TEST(an_attempt_at_a_prefix_is_told_from_a_name)
 }
 END_TEST
 
+START_TEST(an_address_is_found_in_what_stands_around_it)
+{
+    static const struct {
+        const char *text;
+        enum address_form form;
+        const char *address;
+    } cases[] = {
+        {"192.0.2.7", ADDRESS_ALONE, "192.0.2.7"},
+        {"2001:db8::5", ADDRESS_ALONE, "2001:db8::5"},
+        {"IPv6:2001:db8::5", ADDRESS_ALONE, "2001:db8::5"},
+        {"[192.0.2.7]", ADDRESS_LITERAL, "192.0.2.7"},
+        {"[2001:db8::5]", ADDRESS_LITERAL, "2001:db8::5"},
+        {"[IPv6:2001:db8::5]", ADDRESS_LITERAL, "2001:db8::5"},
+        {"[::ffff:192.0.2.7]", ADDRESS_LITERAL, "192.0.2.7"},
+        {"192.0.2.7:25", ADDRESS_WITH_PORT, "192.0.2.7"},
+        {"192.0.2.7:", ADDRESS_WITH_PORT, "192.0.2.7"},
+        {"[192.0.2.7]:25", ADDRESS_WITH_PORT, "192.0.2.7"},
+        {"[2001:db8::5]:25", ADDRESS_WITH_PORT, "2001:db8::5"},
+        {"fe80::1%eth0", ADDRESS_WITH_ZONE, "fe80::1"},
+        {"[fe80::1%eth0]", ADDRESS_WITH_ZONE, "fe80::1"},
+        {"[fe80::1%eth0]:25", ADDRESS_WITH_ZONE, "fe80::1"},
+        {"", ADDRESS_NONE, "none"},
+        {"[", ADDRESS_NONE, "none"},
+        {"[]", ADDRESS_NONE, "none"},
+        {":25", ADDRESS_NONE, "none"},
+        {"%eth0", ADDRESS_NONE, "none"},
+        {"[192.0.2.7", ADDRESS_NONE, "none"},
+        {"[192.0.2.7]x", ADDRESS_NONE, "none"},
+        {"[[192.0.2.7]]", ADDRESS_NONE, "none"},
+        {"[mail.example]", ADDRESS_NONE, "none"},
+        {"mail.example:25", ADDRESS_NONE, "none"},
+        {"192.0.2.0/24", ADDRESS_NONE, "none"},
+        {"192.0.2.777:25", ADDRESS_NONE, "none"},
+        {"joe@192.0.2.7", ADDRESS_NONE, "none"},
+        {"[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]", ADDRESS_NONE, "none"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct addr addr;
+        char text[ADDR_TEXT_SIZE];
+        ck_assert_msg(value_address(cases[i].text, &addr) == cases[i].form, "%s", cases[i].text);
+        ck_assert_str_eq(addr_format(&addr, text), cases[i].address);
+    }
+}
+END_TEST
+
 START_TEST(a_number_goes_by_its_option)
 {
     static const char *const words[] = {"off", "on", NULL};
@@ -576,6 +621,7 @@ static Suite *test_suite(void)
     tcase_add_test(addresses, a_bad_listen_is_refused_with_the_remedy);
     tcase_add_test(addresses, a_prefix_has_no_host_bits);
     tcase_add_test(addresses, an_attempt_at_a_prefix_is_told_from_a_name);
+    tcase_add_test(addresses, an_address_is_found_in_what_stands_around_it);
     TCase *rest = test_case(suite, "limits");
     tcase_add_test(rest, a_number_goes_by_its_option);
     tcase_add_test(rest, a_reply_has_codes_and_a_text);

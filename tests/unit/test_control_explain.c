@@ -344,6 +344,74 @@ START_TEST(hostile_names)
 }
 END_TEST
 
+/* As lists, logs and mail logs write a client. */
+START_TEST(a_client_in_each_of_its_forms)
+{
+    connections(1, 0);
+    serve();
+    connect_from("2001:db8:77::5");
+    connect_from("192.0.2.7");
+    static const struct {
+        const char *query, *client, *key;
+    } cases[] = {
+        {"client=2001:db8:77::/64", "2001:db8:77::/64", "2001:db8:77::/64"},
+        {"client=2001:db8:77::5", "2001:db8:77::5", "2001:db8:77::/64"},
+        {"client=2001:db8:77::5/128", "2001:db8:77::5", "2001:db8:77::/64"},
+        {"client=[2001:db8:77::5]", "2001:db8:77::5", "2001:db8:77::/64"},
+        {"client=[IPv6:2001:db8:77::5]", "2001:db8:77::5", "2001:db8:77::/64"},
+        {"client=[192.0.2.7]", "192.0.2.7", "192.0.2.7"},
+        {"client=192.0.2.7/32", "192.0.2.7", "192.0.2.7"},
+        {"client=::ffff:192.0.2.7/128", "192.0.2.7", "192.0.2.7"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ask(cases[i].query);
+        assert_text(answer, "client", cases[i].client);
+        assert_text(answer, "refused_by", "client_connections");
+        assert_text(answer, "limits.0.key", cases[i].key);
+        evaluate(cases[i].query);
+        assert_text(answer, "client", cases[i].client);
+    }
+}
+END_TEST
+
+/* And with another length, which a message names. */
+START_TEST(a_client_is_as_long_as_the_configuration_says)
+{
+    rules_set_client_prefix(builder, 24, 128);
+    connections(1, 0);
+    serve();
+    connect_from("192.0.2.7");
+    ask("client=192.0.2.0/24");
+    assert_text(answer, "client", "192.0.2.0/24");
+    assert_false(answer, "admitted");
+    json_t *error = get(control_explain, "client=192.0.2.128/25", 400);
+    assert_text(error, "error",
+                "client \"192.0.2.128/25\" is not one client: that is a /24 here (client_ipv4_prefix); ask about an "
+                "address in it, as 192.0.2.128");
+    json_decref(error);
+    error = get(control_explain, "client=192.0.2.7/24", 400);
+    assert_text(error, "error",
+                "client \"192.0.2.7/24\" has host bits set; write the client, 192.0.2.0/24, or its address, 192.0.2.7");
+    json_decref(error);
+    error = get(control_eval, "client=2001:db8::/64", 400);
+    assert_text(error, "error",
+                "client \"2001:db8::/64\" is not one client: that is a /128 here (client_ipv6_prefix); ask about an "
+                "address in it, as 2001:db8::");
+    json_decref(error);
+}
+END_TEST
+
+/* In brackets it is what a client may say in HELO. */
+START_TEST(an_address_literal_as_a_name)
+{
+    limit_in(RULES_SERVICE, LIMIT_NUMBER_HELO_NETWORKS, 1);
+    serve();
+    ask("client=192.0.2.9&name=[192.0.2.7]");
+    assert_text(answer, "name", "[192.0.2.7]");
+    assert_text(answer, "limits.0.key", "[192.0.2.7]");
+}
+END_TEST
+
 START_TEST(mistakes_say_what_would_be_right)
 {
     const struct addr any = {.family = ADDR_NONE};
@@ -355,8 +423,21 @@ START_TEST(mistakes_say_what_would_be_right)
         const char *query, *says;
     } cases[] = {
         {control_explain, "", "give client"},
-        {control_explain, "client=192.0.2.777", "no IP address; write one"},
-        {control_explain, "client=192.0.2.0/24", "no IP address"},
+        {control_explain, "client=192.0.2.777", "is no IP address; write one, as 192.0.2.7 or 2001:db8::7"},
+        {control_explain, "client=192.0.2.0/24", "that is a /32 here (client_ipv4_prefix); ask about an address in it"},
+        {control_explain, "client=2001:db8::/32", "that is a /64 here (client_ipv6_prefix)"},
+        {control_explain, "client=2001:db8::/96", "that is a /64 here (client_ipv6_prefix)"},
+        {control_explain, "client=192.0.2.7/24", "as 192.0.2.7"},
+        {control_explain, "client=2001:db8::7/64", "host bits set; write the client, 2001:db8::/64, or its address, "},
+        {control_explain, "client=192.0.2.0/33",
+         "that is a /32 here (client_ipv4_prefix); ask about an address in it, as 192.0.2.0"},
+        {control_explain, "client=[192.0.2.0/24]", "no IP address"},
+        {control_explain, "client=192.0.2.7:25", "an address with a port; write the address alone, 192.0.2.7"},
+        {control_explain, "client=2001:db8::5%25eth0", "an address with a zone; write the address alone, 2001:db8::5"},
+        {control_explain, "name=[2001:db8::5]:25", "name \"[2001:db8::5]:25\" is an address with a port"},
+        {control_explain, "name=2001:db8::5%25eth0", "an address with a zone"},
+        {control_explain, "name=%20%20%20", "name is empty"},
+        {control_explain, "name=user:%20", "name is empty"},
         {control_explain, "client=", "no IP address"},
         {control_explain, "name=", "name is empty"},
         {control_explain, "name=user:", "name is empty"},
@@ -368,6 +449,8 @@ START_TEST(mistakes_say_what_would_be_right)
         {control_explain, "client=192.0.2.1&daemon_name=a%20b", "daemon_name: "},
         {control_eval, "", "give client"},
         {control_eval, "client=x", "no IP address"},
+        {control_eval, "client=192.0.2.7:25", "an address with a port"},
+        {control_eval, "client=192.0.2.0/24", "that is a /32 here"},
         {control_eval, "client=192.0.2.1&name=x", "\"name\" is unknown"},
         {control_eval, "client=192.0.2.1&listen=:26", "write them as they stand there"},
     };
@@ -451,6 +534,9 @@ static Suite *test_suite(void)
     tcase_add_test(tests, names_of_all_kinds);
     tcase_add_test(tests, bounces_alone);
     tcase_add_test(tests, hostile_names);
+    tcase_add_test(tests, a_client_in_each_of_its_forms);
+    tcase_add_test(tests, a_client_is_as_long_as_the_configuration_says);
+    tcase_add_test(tests, an_address_literal_as_a_name);
     tcase_add_test(tests, mistakes_say_what_would_be_right);
     tcase_add_test(tests, values_as_the_configuration_writes_them);
     return suite;
