@@ -92,8 +92,8 @@ static bool read_client(const struct control *control, struct question *question
 }
 
 /* Whoever it may be: a user if the name says so, as in the configuration (keys.h); a mail address; else a domain, which
- * a client may also have as its host name or say in HELO, where an address literal may stand as well. What could be a
- * user is also counted as one. */
+ * a client may also have as its host name or say in HELO, where an address literal may stand as well. Any of them may
+ * be what somebody has authenticated with: it is also counted as a user. */
 static bool read_name(struct question *question, const char *text, json_t **error, int *status)
 {
     struct explain_subject *subject = &question->subject;
@@ -106,8 +106,7 @@ static bool read_name(struct question *question, const char *text, json_t **erro
     if (!marked && !is_pure(value_address(text, &addr), &addr, "name", text, error, status))
         return false;
     name_user(who, question->user);
-    if (marked || strchr(text, '@') || !strchr(text, '.'))
-        subject->name[PER_USER] = question->name = question->user;
+    subject->name[PER_USER] = question->name = question->user;
     if (marked) {
         subject->user = question->user;
     } else if (strchr(text, '@')) {

@@ -286,11 +286,11 @@ START_TEST(names_of_all_kinds)
         const char *query, *limits;
     } cases[] = {
         {"name=a%40b.example", "sender_recipients recipient_messages user_recipients domain_networks"},
-        {"name=b.example", "domain_networks helo_networks domains"},
+        {"name=b.example", "user_recipients domain_networks helo_networks domains"},
         {"name=joe", "user_recipients domain_networks helo_networks"},
         {"name=user:joe.smith", "user_recipients"},
         {"client=192.0.2.7", ""},
-        {"client=192.0.2.7&name=b.example", "domain_networks helo_networks domains"},
+        {"client=192.0.2.7&name=b.example", "user_recipients domain_networks helo_networks domains"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char names[400] = "";
@@ -301,6 +301,25 @@ START_TEST(names_of_all_kinds)
         }
         ck_assert_msg(strcmp(names, cases[i].limits) == 0, "%s: %s", cases[i].query, names);
     }
+}
+END_TEST
+
+/* What looks like a domain may be a user, whom lists show as he is counted. */
+START_TEST(a_user_with_a_dot)
+{
+    limit_in(RULES_SERVICE, LIMIT_NUMBER_USER_RECIPIENTS, 1);
+    serve();
+    session_id id = connect_from("192.0.2.7");
+    engine_event(engine, id, &(struct event){.kind = EVENT_MAIL, .sender = "a@b.example", .user = "joe.smith"}, now,
+                 &verdict);
+    engine_event(
+        engine, id,
+        &(struct event){.kind = EVENT_RCPT, .sender = "a@b.example", .recipient = "c@d.example", .user = "joe.smith"},
+        now, &verdict);
+    ask("name=joe.smith");
+    assert_text(answer, "refused_by", "user_recipients");
+    assert_text(answer, "limits.0.key", "joe.smith");
+    engine_close(engine, id, now);
 }
 END_TEST
 
@@ -532,6 +551,7 @@ static Suite *test_suite(void)
     tcase_add_test(tests, bans_within_bans);
     tcase_add_test(tests, who_refuses_is_told_however_much_there_is);
     tcase_add_test(tests, names_of_all_kinds);
+    tcase_add_test(tests, a_user_with_a_dot);
     tcase_add_test(tests, bounces_alone);
     tcase_add_test(tests, hostile_names);
     tcase_add_test(tests, a_client_in_each_of_its_forms);
