@@ -414,17 +414,28 @@ static json_t *cap_json(const struct control *control, const struct evaluation *
                      control_text(control->config->path), "line", line_json(one->line));
 }
 
+static json_t *list_json(const struct control *control, const struct evaluation *one)
+{
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "limit", one->limit, "key", one->text, "mode",
+                     one->mode == MODE_OFF ? json_null() : json_string(limit_mode_name(one->mode)), "points",
+                     one->mode == MODE_SCORE ? json_integer(one->value) : json_null(), "file",
+                     control_text(control->config->path), "line", line_json(one->line));
+}
+
 static json_t *eval_json(const struct control *control, const struct question *question, const char *listen,
                          const struct evaluation *values, size_t count)
 {
-    json_t *page = json_object(), *caps = json_array(), *settings = json_array(), *limits = json_array();
+    json_t *page = json_object(), *lists = json_array(), *caps = json_array(), *settings = json_array(),
+           *limits = json_array();
     json_t *terms = NULL; /* of the last limit */
     size_t shown = count < EVALUATIONS_MAX ? count : EVALUATIONS_MAX;
     bool ok = true;
 
     for (size_t i = 0; i < shown; i++) {
         const struct evaluation *one = &values[i];
-        if (one->what == EVALUATED_CAP) {
+        if (one->what == EVALUATED_LIST) {
+            ok = add(lists, list_json(control, one)) && ok;
+        } else if (one->what == EVALUATED_CAP) {
             ok = add(caps, cap_json(control, one)) && ok;
         } else if (one->what == EVALUATED_SETTING) {
             ok = add(settings, said_json(control, one)) && ok;
@@ -443,6 +454,7 @@ static json_t *eval_json(const struct control *control, const struct question *q
     ok = put(page, "listen", control_text(listen)) && ok;
     ok = put(page, "daemon_name", control_text(question->subject.daemon_name)) && ok;
     ok = put(page, "mode", json_string(mode_name(control))) && ok;
+    ok = put(page, "lists", lists) && ok;
     ok = put(page, "caps", caps) && ok;
     ok = put(page, "settings", settings) && ok;
     ok = put(page, "limits", limits) && ok;
@@ -469,7 +481,7 @@ json_t *control_eval(struct control *control, const struct evkeyvalq *parameters
     if (!values)
         return NULL;
     pthread_mutex_lock(control->lock);
-    size_t count = engine_evaluate(control->engine, &question.subject, values, EVALUATIONS_MAX);
+    size_t count = engine_evaluate(control->engine, &question.subject, control->now(), values, EVALUATIONS_MAX);
     bool known = !question.placed || engine_place_known(control->engine, &question.subject);
     pthread_mutex_unlock(control->lock);
     *status = 200;

@@ -28,6 +28,37 @@ static struct evaluation *add(struct evaluating *evaluating, struct said said)
     return one;
 }
 
+static void add_list(struct evaluating *evaluating, const char *name, const struct prefix *entry, enum limit_mode mode,
+                     uint32_t line)
+{
+    struct evaluation *one = add(evaluating, (struct said){RULES_SERVICE, line});
+
+    if (!one)
+        return;
+    one->what = EVALUATED_LIST;
+    strcpy(one->limit, name);
+    one->mode = mode;
+    one->value = mode == MODE_SCORE ? rules_deny_points(evaluating->asking.judging.rules) : 0;
+    prefix_format(entry, one->text);
+}
+
+/* As judge_lists() decides at connect. */
+static void evaluate_lists(struct evaluating *evaluating)
+{
+    const struct judging *judging = &evaluating->asking.judging;
+    const struct operator_ban *ban;
+    const struct listed listed = engine_list_client(judging->engine, &judging->client, evaluating->asking.now, &ban);
+    const struct prefix entry = {addr_cut(&judging->client, listed.bits), (uint8_t)listed.bits};
+
+    if (ban)
+        add_list(evaluating, limit_name(LIMIT_BAN), &ban->target.clients,
+                 rules_monitor(judging->rules) ? MODE_MONITOR : MODE_BLOCK, 0);
+    if (listed.answer == LISTED_DENY)
+        add_list(evaluating, limit_name(LIMIT_DENY), &entry, rules_deny_mode(judging->rules), listed.line);
+    else if (listed.answer == LISTED_EXEMPT && !ban)
+        add_list(evaluating, "exempt", &entry, MODE_OFF, listed.line);
+}
+
 static void evaluate_caps(struct evaluating *evaluating, const struct chain *chain)
 {
     const struct rules *rules = evaluating->asking.judging.rules;
@@ -130,18 +161,19 @@ static void evaluate_limit(struct evaluating *evaluating, limit_number number)
             add_term(evaluating, &terms, term, terms.value[term], terms_said(&terms, term));
 }
 
-size_t engine_evaluate(const struct engine *engine, const struct explain_subject *subject, struct evaluation *out,
-                       size_t room)
+size_t engine_evaluate(const struct engine *engine, const struct explain_subject *subject, int64_t now,
+                       struct evaluation *out, size_t room)
 {
     struct evaluating evaluating = {.out = out, .room = room};
     const struct session_facts facts = asking_facts(subject);
     struct judging *judging = &evaluating.asking.judging;
     struct chain chain;
 
-    asking_begin(&evaluating.asking, engine, subject, 0);
+    asking_begin(&evaluating.asking, engine, subject, now);
     rules_resolve(judging->rules, &facts, &chain);
     judging->levels = chain.levels;
     judging->level_count = chain.level_count;
+    evaluate_lists(&evaluating);
     evaluate_caps(&evaluating, &chain);
     evaluate_settings(&evaluating);
     for (limit_number number = 0; number < rules_limit_count(judging->rules); number++)

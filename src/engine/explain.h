@@ -127,26 +127,32 @@ struct prefix engine_client(const struct engine *engine, const struct addr *addr
  * what is said of the whole service alone. */
 bool engine_place_known(const struct engine *engine, const struct explain_subject *subject);
 
-/* One value that applies to a session, and where it is said. */
+/* One value that applies to a session, or what decides before any value does, and where it is said. */
 struct evaluation {
-    enum { EVALUATED_SETTING, EVALUATED_CAP, EVALUATED_TERM } what;
+    enum { EVALUATED_LIST, EVALUATED_SETTING, EVALUATED_CAP, EVALUATED_TERM } what;
     enum setting setting;        /* EVALUATED_SETTING */
-    char limit[LIMIT_NAME_SIZE]; /* EVALUATED_TERM; EVALUATED_CAP: service_sessions or listener_sessions */
+    char limit[LIMIT_NAME_SIZE]; /* EVALUATED_TERM; EVALUATED_CAP: service_sessions or listener_sessions;
+                                    EVALUATED_LIST: ban (an administrator's), deny or exempt */
     enum limit_term term;        /* EVALUATED_TERM */
-    enum limit_mode mode;        /* EVALUATED_TERM: what the limit does, as in struct explanation */
-    int64_t value;               /* as enum setting or enum limit_term has it; a cap in sessions */
-    char text[SCOPE_NAME_SIZE];  /* SETTING_PATHWAY: its title */
+    enum limit_mode mode;        /* EVALUATED_TERM: what the limit does, as in struct explanation; EVALUATED_LIST: what
+                                    ban or deny does, MODE_OFF for exempt */
+    int64_t value;               /* as enum setting or enum limit_term has it; a cap in sessions; the points of deny in
+                                    MODE_SCORE */
+    char text[SCOPE_NAME_SIZE]; /* SETTING_PATHWAY: its title; EVALUATED_LIST: the entry, or the block that is banned */
     char scope[SCOPE_NAME_SIZE]; /* that says it, "service" for a default; of a cap the one that it holds for */
     unsigned line;               /* of the configuration; 0: the default */
 };
 
 /*
- * What applies to a session of that subject, whose place is given: first its caps, the narrowest first, with their
- * scope; then the settings, without SETTING_PATHWAY where it takes none; then the terms of each limit that applies, but
- * those that do not matter to it and, without a value, those that may have none. A maximum is that of the limit's key
- * or exceptions where they name the client or its host. At most `room`; returns how many there are.
+ * What applies to a session of that subject, whose place is given: first what is decided as it connects, before any
+ * limit is looked at: the narrowest ban that holds its client, then the entry of deny or exempt, an exempt client being
+ * one to which nothing else applies. Lists and bans of names are judged from MAIL on, and not told. Then its caps, the
+ * narrowest first, with their scope; then the settings, without SETTING_PATHWAY where it takes none; then the terms of
+ * each limit that applies, but those that do not matter to it and, without a value, those that may have none. A maximum
+ * is that of the limit's key or exceptions where they name the client or its host. At most `room`; returns how many
+ * there are.
  */
-size_t engine_evaluate(const struct engine *engine, const struct explain_subject *subject, struct evaluation *out,
-                       size_t room);
+size_t engine_evaluate(const struct engine *engine, const struct explain_subject *subject, int64_t now,
+                       struct evaluation *out, size_t room);
 
 #endif

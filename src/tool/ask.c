@@ -200,3 +200,10 @@ const json_t *field_object(const json_t *object, const char *name)
 
     return json_is_object(value) ? value : NULL;
 }
+
+char *field_place(const json_t *object)
+{
+    double line = field_number(object, "line");
+
+    return line >= 1 ? text_print(" (%s:%.0f)", field_text(object, "file"), line) : text_copy("");
+}

@@ -107,7 +107,8 @@ const struct command commands[] = {
         .summary = "which values apply to a client, and which line says so",
         .text = "The caps, settings and limits that hold for sessions of CLIENT (an address, or\n"
                 "what tidegate clients shows of it) on that listen (:25 unless given), each with\n"
-                "the scope, the file and the line that it comes from.\n",
+                "the scope, the file and the line that it comes from; and whether it is banned,\n"
+                "denied or exempt.\n",
         .run = tool_eval,
     },
     {

@@ -2,6 +2,7 @@
  * eval.c: which values apply to a client, and which line of the configuration says so.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "tool/tool.h"
 
@@ -62,6 +63,50 @@ static const char *first_file(const json_t *list)
     return "";
 }
 
+/* What becomes of a client that stands there: a new text. */
+static char *effect(const json_t *list)
+{
+    const char *mode = field_text(list, "mode");
+
+    if (!*mode)
+        return text_copy("nothing below applies to it");
+    if (strcmp(mode, "score") == 0)
+        return text_print("its connections get %.0f points", field_number(list, "points"));
+    return text_copy(strcmp(mode, "monitor") == 0 ? "its connections are only watched" : "its connections are refused");
+}
+
+/* What decides before anything in the table does. */
+static void put_lists(const json_t *answer, const struct screen *screen)
+{
+    const char *client = field_text(answer, "client");
+    const json_t *lists = field_list(answer, "lists"), *list;
+    size_t i;
+
+    json_array_foreach(lists, i, list)
+    {
+        const char *limit = field_text(list, "limit"), *key = field_text(list, "key");
+        const char *is = strcmp(limit, "deny") == 0  ? "denied"
+                         : strcmp(limit, "ban") == 0 ? "banned by an administrator"
+                                                     : limit;
+        bool whole = strcmp(key, client) == 0;
+        char *where = field_place(list), *what = effect(list);
+        screen_say(screen, 2, "%s is %s%s%s%s: %s.", client, is, whole ? "" : " as ", whole ? "" : key, where, what);
+        free(where);
+        free(what);
+    }
+}
+
+/* To whom and where, and what all of it comes to: "192.0.2.7 on :25, only monitored: mode = monitor". */
+static void put_head(const json_t *answer, const char *file, const struct screen *screen)
+{
+    const char *listen = field_text(answer, "listen"), *name = field_text(answer, "daemon_name");
+    bool monitored = strcmp(field_text(answer, "mode"), "monitor") == 0;
+
+    screen_say(screen, 2, "What applies to %s%s%s%s%s%s%s%s:", field_text(answer, "client"), *listen ? " on " : "",
+               listen, *name ? " at daemon_name " : "", name, monitored ? ", only monitored: mode = monitor" : "",
+               *file ? "; lines are of " : "", file);
+}
+
 static void put_answer(const json_t *answer, const struct screen *screen)
 {
     const json_t *settings = field_list(answer, "settings"), *limits = field_list(answer, "limits"), *said;
@@ -76,8 +121,8 @@ static void put_answer(const json_t *answer, const struct screen *screen)
         if (!*file)
             file = first_file(field_list(said, "terms"));
     }
-    screen_say(screen, 2, "What applies to %s on %s%s%s:", field_text(answer, "client"), field_text(answer, "listen"),
-               *file ? "; lines are of " : "", file);
+    put_lists(answer, screen);
+    put_head(answer, file, screen);
     add_caps(grid, field_list(answer, "caps"));
     json_array_foreach(settings, i, said)
     {

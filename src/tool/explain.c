@@ -30,14 +30,6 @@ static const json_t *refusing(const json_t *answer)
     return NULL;
 }
 
-/* " (FILE:LINE)", where there is a line: a new text. */
-static char *place(const json_t *said)
-{
-    double line = field_number(said, "line");
-
-    return line >= 1 ? text_print(" (%s:%.0f)", field_text(said, "file"), line) : text_copy("");
-}
-
 /* "10 of at most 10 connections in 90s": a new text. */
 static char *amount(const json_t *limit)
 {
@@ -93,7 +85,7 @@ static char *sentence(const json_t *answer, const char *who)
 
     bool of_administrator = strcmp(field_text(limit, "limit"), "ban") == 0;
     const char *name = of_administrator ? "an administrator" : field_text(limit, "limit");
-    char *why = reason(limit), *where = place(limit), *when = until(answer), *text;
+    char *why = reason(limit), *where = field_place(limit), *when = until(answer), *text;
     if (admitted && of_administrator)
         text = text_print("%s would be let in. An administrator has banned %s, but mode = monitor: it is only watched.",
                           who, *field_text(limit, "key") ? field_text(limit, "key") : "it");

@@ -111,6 +111,9 @@ bool field_true(const json_t *object, const char *name);
 const json_t *field_list(const json_t *object, const char *name);
 const json_t *field_object(const json_t *object, const char *name);
 
+/* Where an object is said that has a file and a line: " (FILE:LINE)", "" without a line. A new text. */
+char *field_place(const json_t *object);
+
 /* The commands, each in the file that is named after what it is about. */
 tool_function tool_status, tool_top, tool_clients, tool_domains, tool_bans; /* show_*.c, top.c */
 tool_function tool_ban, tool_unban, tool_reload;                            /* steer.c */

@@ -229,6 +229,36 @@ def test_eval(served):
         assert result.returncode == 64 and len(result.stderr.splitlines()) == 1
 
 
+def test_eval_of_lists_and_a_dry_run(postfix, served, directory):
+    """What decides before any value does, as a session finds it."""
+    lists = ('mode = %s\n'
+             'exempt { clients = { "127.0.1.0/24" } }\n'
+             'deny {\n'
+             '    clients = { "127.0.2.0/24", "127.0.3.1" } }\n')
+    daemon = served(lists % "block")
+
+    def says(client, *sentences, where="on :25"):
+        """Above the table."""
+        assert good(daemon.tool("eval", client)).split("\n\n")[0].splitlines() == [
+            *sentences, f"What applies to {client} {where}; lines are of {daemon.path}:"]
+    says("127.0.1.1", f"127.0.1.1 is exempt as 127.0.1.0/24 ({daemon.path}:8): nothing below applies to it.")
+    fill(postfix.port, ["127.0.1.1"] * 4)  # of 3
+    says("127.0.2.1", f"127.0.2.1 is denied as 127.0.2.0/24 ({daemon.path}:10): its connections are refused.")
+    refused(postfix.port, "127.0.2.1", refusal=DENIED)
+    says("127.0.3.1", f"127.0.3.1 is denied ({daemon.path}:10): its connections are refused.")
+    says("127.0.4.1")
+    good(daemon.tool("ban", "127.0.1.1"))
+    says("127.0.1.1", "127.0.1.1 is banned by an administrator: its connections are refused.")
+    refused(postfix.port, "127.0.1.1", refusal=DENIED)
+    daemon.write(CONFIG.format(socket=directory / "control.sock") + lists % "monitor")
+    assert good(daemon.tool("reload")) == "the new rules are in effect\n"
+    watched = "on :25, only monitored: mode = monitor"
+    says("127.0.1.1", "127.0.1.1 is banned by an administrator: its connections are only watched.", where=watched)
+    says("127.0.2.1", f"127.0.2.1 is denied as 127.0.2.0/24 ({daemon.path}:10): its connections are only watched.",
+         where=watched)
+    enter(postfix.port, "127.0.2.1")
+
+
 def test_reload(postfix, served, directory):
     daemon = served()
     good_text = CONFIG.format(socket=directory / "control.sock")

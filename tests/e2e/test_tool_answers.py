@@ -154,6 +154,33 @@ SOME_VALUES = {
     "limits": [{"limit": "client_sessions", "mode": "block",
                 "terms": [{"name": "max", "value": "5", "scope": "service", "file": "/x", "line": 31}]}]}
 
+FILE = "/etc/tidegate/tidegate.conf"
+
+
+def listed(limit, key, mode="block", line=41, points=None):
+    return {"limit": limit, "key": key, "mode": mode, "points": points, "file": FILE, "line": line}
+
+
+# What is said of lists and the dry run before any value, each in the first lines.
+EVAL_HEADS = [
+    ({"daemon_name": "mx", "listen": None}, [f"What applies to 10.1.1.1 at daemon_name mx; lines are of {FILE}:"]),
+    ({"daemon_name": "mx"}, [f"What applies to 10.1.1.1 on :25 at daemon_name mx; lines are of {FILE}:"]),
+    ({"listen": None}, [f"What applies to 10.1.1.1; lines are of {FILE}:"]),
+    ({"mode": "monitor"},
+     [f"What applies to 10.1.1.1 on :25, only monitored: mode = monitor; lines are of {FILE}:"]),
+    ({"lists": [listed("exempt", "10.0.0.0/8", None)]},
+     [f"10.1.1.1 is exempt as 10.0.0.0/8 ({FILE}:41): nothing below applies to it.", "What applies to"]),
+    ({"lists": [listed("deny", "10.1.0.0/16")]},
+     [f"10.1.1.1 is denied as 10.1.0.0/16 ({FILE}:41): its connections are refused.", "What applies to"]),
+    ({"lists": [listed("deny", "10.1.1.1", "monitor")]},
+     [f"10.1.1.1 is denied ({FILE}:41): its connections are only watched.", "What applies to"]),
+    ({"lists": [listed("deny", "10.1.1.1", "score", points=7)]},
+     [f"10.1.1.1 is denied ({FILE}:41): its connections get 7 points.", "What applies to"]),
+    ({"lists": [listed("ban", "10.1.0.0/16", line=None), listed("deny", "10.0.0.0/8")]},
+     ["10.1.1.1 is banned by an administrator as 10.1.0.0/16: its connections are refused.",
+      "10.1.1.1 is denied as 10.0.0.0/8", "What applies to"]),
+]
+
 CLIENTS = """\
 CLIENT             OPEN  CONNECTIONS  MESSAGES  REFUSED  MONITORED
 192.0.2.7             2           14         9        0          0
@@ -304,6 +331,14 @@ SENTENCES = [
      "90s are counted. It may come again in 12m."),
     (explained(refused_by="client_sessions"), "192.0.2.7 would be refused by client_sessions."),
 ]
+
+
+@pytest.mark.parametrize("changes, heads", EVAL_HEADS)
+def test_first_lines_of_eval(ask, changes, heads):
+    head, table = ask({"/eval": {**SOME_VALUES, **changes}}, "eval", "10.1.1.1").stdout.split("\n\n")
+    assert table == EVAL.split("\n\n")[1]
+    assert len(head.splitlines()) == len(heads)
+    assert all(line.startswith(expected) for line, expected in zip(head.splitlines(), heads)), head
 
 
 def test_explain_says_whom_it_took_it_for(ask):

@@ -148,7 +148,7 @@ static const struct evaluation *term(enum limit_term which)
 START_TEST(values_have_their_lines)
 {
     struct explain_subject subject = subject_of("10.2.0.1");
-    count = engine_evaluate(engine, &subject, values, 100);
+    count = engine_evaluate(engine, &subject, 1000, values, 100);
     ck_assert_uint_eq(values[0].line, line_of("listener_sessions = 15"));
     ck_assert_uint_eq(term(TERM_MAX)->line, line_of("max = 3 "));
     ck_assert_uint_eq(term(TERM_WINDOW)->line, line_of("window"));
@@ -158,6 +158,13 @@ START_TEST(values_have_their_lines)
     for (size_t i = 0; i < count; i++)
         if (values[i].what == EVALUATED_SETTING)
             ck_assert_uint_eq(values[i].line, values[i].setting == SETTING_IDLE_TIME ? line_of("idle_time") : 0);
+    subject = subject_of("198.51.100.2");
+    count = engine_evaluate(engine, &subject, 1000, values, 100);
+    ck_assert_int_eq(values[0].what, EVALUATED_LIST);
+    ck_assert_uint_eq(values[0].line, line_of("198.51.100.2"));
+    subject = subject_of("203.0.113.7"); /* listed in a file */
+    count = engine_evaluate(engine, &subject, 1000, values, 100);
+    ck_assert_uint_eq(values[0].line, line_of("file ="));
 }
 END_TEST
 

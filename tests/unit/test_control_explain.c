@@ -540,6 +540,38 @@ START_TEST(values_as_the_configuration_writes_them)
 }
 END_TEST
 
+START_TEST(lists_that_decide_before_any_value)
+{
+    const struct prefix bad = prefix_of("192.0.2.0/24"), good = prefix_of("10.0.0.0/8");
+    rules_at_line(builder, 41);
+    rules_add_list_prefix(builder, LIST_DENY, &bad);
+    rules_add_list_prefix(builder, LIST_EXEMPT, &good);
+    rules_set_deny(builder, MODE_SCORE, 7);
+    serve();
+    evaluate("client=198.51.100.1");
+    assert_size(answer, "lists", 0);
+    evaluate("client=10.0.0.1");
+    assert_size(answer, "lists", 1);
+    assert_text(answer, "lists.0.limit", "exempt");
+    assert_text(answer, "lists.0.key", "10.0.0.0/8");
+    assert_null(answer, "lists.0.mode");
+    assert_null(answer, "lists.0.points");
+    assert_text(answer, "lists.0.file", FILE_NAME);
+    assert_int(answer, "lists.0.line", 41);
+    ban("192.0.2.7", NULL, HOUR);
+    evaluate("client=192.0.2.7");
+    assert_size(answer, "lists", 2);
+    assert_text(answer, "lists.0.limit", "ban");
+    assert_text(answer, "lists.0.key", "192.0.2.7");
+    assert_text(answer, "lists.0.mode", "block");
+    assert_null(answer, "lists.0.line");
+    assert_text(answer, "lists.1.limit", "deny");
+    assert_text(answer, "lists.1.mode", "score");
+    assert_int(answer, "lists.1.points", 7);
+    assert_int(answer, "lists.1.line", 41);
+}
+END_TEST
+
 static Suite *test_suite(void)
 {
     Suite *suite = suite_create("control explain");
@@ -559,5 +591,6 @@ static Suite *test_suite(void)
     tcase_add_test(tests, an_address_literal_as_a_name);
     tcase_add_test(tests, mistakes_say_what_would_be_right);
     tcase_add_test(tests, values_as_the_configuration_writes_them);
+    tcase_add_test(tests, lists_that_decide_before_any_value);
     return suite;
 }

@@ -8,6 +8,8 @@
 #include "engine/bans.h"
 #include "engine/explain.h"
 
+#include <stdio.h>
+
 #define CONNECTIONS LIMIT_NUMBER_CLIENT_CONNECTIONS
 #define ROOM 40
 
@@ -445,7 +447,7 @@ static void evaluate(const char *client)
 {
     struct explain_subject subject = client_of(client);
     subject.local_port = 25;
-    count = engine_evaluate(engine, &subject, values, 200);
+    count = engine_evaluate(engine, &subject, now, values, 200);
     ck_assert_uint_le(count, 200);
 }
 
@@ -506,7 +508,56 @@ START_TEST(each_value_with_who_says_it)
     evaluate("192.0.2.1");
     ck_assert_ptr_null(value_of("client_connections", TERM_MAX));
     struct explain_subject subject = client_of("10.1.2.3");
-    ck_assert_uint_gt(engine_evaluate(engine, &subject, NULL, 0), 10);
+    ck_assert_uint_gt(engine_evaluate(engine, &subject, now, NULL, 0), 10);
+}
+END_TEST
+
+/* "LIST ENTRY" of what decides before anything else, each. */
+static void assert_decided(const char *client, const char *expected)
+{
+    char all[200] = "";
+    evaluate(client);
+    for (size_t i = 0; i < count && values[i].what == EVALUATED_LIST; i++)
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s %s", i > 0 ? ", " : "", values[i].limit,
+                 values[i].text);
+    ck_assert_str_eq(all, expected);
+}
+
+/* As they are judged: the narrowest ban comes before deny, and stands in place of exempt unless that says more. */
+START_TEST(the_lists_that_hold_a_client)
+{
+    const struct prefix denied = prefix_of("192.0.2.0/24"), spared = prefix_of("10.0.0.0/8"),
+                        more = prefix_of("10.1.1.1");
+    struct ban_target target = {.clients = prefix_of("10.1.0.0/16")};
+    rules_at_line(builder, 41);
+    rules_add_list_prefix(builder, LIST_DENY, &denied);
+    rules_set_deny(builder, MODE_SCORE, 7);
+    rules_at_line(builder, 43);
+    rules_add_list_prefix(builder, LIST_EXEMPT, &spared);
+    rules_add_list_prefix(builder, LIST_EXEMPT, &more);
+    rules_add_list_authenticated(builder, LIST_EXEMPT); /* nobody's address */
+    start();
+    assert_decided("198.51.100.1", "");
+    assert_decided("192.0.2.7", "deny 192.0.2.0/24");
+    assert_value(&values[0], 7, "service", 41);
+    ck_assert_int_eq(values[0].mode, MODE_SCORE);
+    assert_decided("10.1.2.3", "exempt 10.0.0.0/8");
+    assert_value(&values[0], 0, "service", 43);
+    engine_ban(engine, &target, 60 * SECOND, now);
+    target.clients = prefix_of("192.0.0.0/16");
+    engine_ban(engine, &target, 600 * SECOND, now);
+    assert_decided("10.1.2.3", "ban 10.1.0.0/16");
+    assert_value(&values[0], 0, "service", 0);
+    ck_assert_int_eq(values[0].mode, MODE_BLOCK);
+    assert_decided("10.1.1.1", "exempt 10.1.1.1");
+    assert_decided("192.0.2.7", "ban 192.0.0.0/16, deny 192.0.2.0/24");
+    now += 61 * SECOND; /* without an event that would tell the engine so */
+    assert_decided("10.1.2.3", "exempt 10.0.0.0/8");
+    rules_set_monitor(builder, true);
+    rules_add_list_prefix(builder, LIST_DENY, &denied);
+    reload();
+    assert_decided("192.0.2.7", "ban 192.0.0.0/16, deny 192.0.2.0/24");
+    ck_assert(values[0].mode == MODE_MONITOR && values[1].mode == MODE_MONITOR);
 }
 END_TEST
 
@@ -541,6 +592,7 @@ static Suite *test_suite(void)
     tcase_add_test(tests, each_ban_that_holds_is_told);
     tcase_add_test(tests, monitored_is_told_and_off_is_not);
     tcase_add_test(tests, each_value_with_who_says_it);
+    tcase_add_test(tests, the_lists_that_hold_a_client);
     tcase_add_test(tests, a_reload_brings_new_lines);
     return suite;
 }

@@ -283,7 +283,7 @@ static void ask(struct world *world, uint64_t seed)
     struct evaluation values[8];
 
     explain(world->engine, &subject, world->now + (int64_t)prng_below(&prng, 100) * SECOND, 1 + prng_below(&prng, 8));
-    engine_evaluate(world->engine, &subject, values, prng_below(&prng, 9));
+    engine_evaluate(world->engine, &subject, world->now, values, prng_below(&prng, 9));
 }
 
 static struct world world_of(uint64_t seed, bool reputation, bool asks)
