@@ -364,7 +364,8 @@ static void warn_of_parts(struct build *build, bool score)
 {
     if (build->idle_action != NULL && !build->config->idle_time)
         WARN(build, build->idle_action->line, "idle_action has no effect without an idle_time; add one");
-    build->config->idle_disconnect = build->idle_action != NULL && build->config->idle_time;
+    if (build->idle_action != NULL && build->config->idle_time)
+        build->config->idle_disconnect = build->idle_action->line;
     if (build->score_refuse != NULL && !score)
         WARN(build, build->score_refuse->line, "score_refuse has no effect without a limit in mode score; add one");
 }

@@ -44,7 +44,8 @@ struct config {
     bool log_refusals;
     bool monitor;                /* the whole service is a dry run; the rules know it too */
     bool idle_time;              /* some scope limits how long its sessions may be silent, */
-    bool idle_disconnect;        /* and some scope wants the connection of such a session ended */
+    unsigned idle_disconnect;    /* and some scope wants the connection of such a session ended: the first line that
+                                    says so; 0: none does */
     unsigned line[GLOBAL_COUNT]; /* where each was set; 0: nowhere, it is the default */
 
     struct rules *rules; /* NULL once taken */

@@ -70,8 +70,8 @@ static struct server {
     struct upkeep upkeep;
     struct http_service *http; /* NULL: no HTTP service */
     struct vitals vitals;
-    struct idle_watch *idle; /* NULL: the kernel cannot be asked */
-    bool idle_refuses_told;
+    struct idle_watch *idle;        /* NULL: the kernel cannot be asked */
+    bool ending_given_up;           /* the right to end connections, as nothing asked for it at the start */
     struct policy_thread *policy;   /* NULL: no policy door */
     struct session_watch *watch;    /* NULL: no session is held by the kernel's word */
     struct kernel_sockets *cookies; /* the policy thread's way to ask the kernel, */
@@ -101,17 +101,22 @@ static void tell_verdict(const struct verdict *verdict, const struct addr *clien
             report_finding(&verdict->findings[i], client);
 }
 
-/* Told once: what an administrator asked for and does not get. */
-static void check_idle_action(const struct config *config)
+/* What an administrator asked for and does not get. `messages` may be NULL: the log tells it all the same. */
+static void warn_of_idle_action(const struct config *config, struct config_messages *messages)
 {
-    if (!config->idle_disconnect || server.idle_refuses_told || idle_watch_may_end(server.idle))
+    char text[MESSAGE_SIZE];
+
+    if (!config->idle_disconnect || idle_watch_may_end(server.idle))
         return;
-    server.idle_refuses_told = true;
-    log_event(LOG_WARNING, "idle_action",
-              server.idle ? "disconnect needs CAP_NET_ADMIN, and a kernel with INET_DIAG_DESTROY: an idle "
-                            "session is refused at its next command instead"
-                          : "the kernel cannot be asked about connections: an idle session is refused at its "
-                            "next command");
+    snprintf(text, sizeof text,
+             "%.500s:%u: idle_action = disconnect %s; an idle session is refused at its next command instead",
+             config->path, config->idle_disconnect,
+             !server.idle             ? "has no effect, as the kernel cannot be asked about connections"
+             : server.ending_given_up ? "takes a restart, as CAP_NET_ADMIN was given up at the start"
+                                      : "needs CAP_NET_ADMIN at the start, and a kernel with INET_DIAG_DESTROY");
+    if (messages)
+        messages_warning(messages, NULL, 0, "%s", text);
+    log_event(LOG_WARNING, "idle_action", text);
 }
 
 /* Makes ready to ask the kernel which connections live, where some policy socket wants that. False, and why, when it
@@ -131,12 +136,12 @@ static bool prepare_watch(const struct config *config, char error[PROCESS_ERROR_
     return !wanted || server.watch;
 }
 
-static void apply_settings(const struct config *config)
+static void apply_settings(const struct config *config, struct config_messages *messages)
 {
     waiting_set(server.waiting, config->max_waiting, config->max_delay_ns);
     policy_thread_set(server.policy, config);
     atomic_store(&server.log_refusals, config->log_refusals);
-    check_idle_action(config);
+    warn_of_idle_action(config, messages);
 }
 
 /* Seconds since 1970. */
@@ -204,7 +209,7 @@ static bool read_again(struct config_messages *messages)
     if (loaded) {
         driver_set_needs(&needs);
         swap_rules(tally);
-        apply_settings(next);
+        apply_settings(next, messages);
         config_trim(next);
         config_free(&server.config);
         server.control.config = server.config = next;
@@ -479,9 +484,11 @@ static bool open_doors(const struct config *config, char error[PROCESS_ERROR_SIZ
 /* Once everything is open. */
 static bool give_up_rights(const struct config *config, char error[PROCESS_ERROR_SIZE])
 {
+    const bool could_end = idle_watch_may_end(server.idle);
     bool ok = privileges_settle(config, error);
 
     idle_watch_rights_changed(server.idle);
+    server.ending_given_up = could_end && !config->idle_disconnect && !idle_watch_may_end(server.idle);
     if (!ok)
         close_doors();
     return ok;
@@ -528,7 +535,7 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
         server.config = *config;
         *config = NULL;
         config_trim(server.config);
-        apply_settings(server.config);
+        apply_settings(server.config, NULL);
         process_release_memory();
         return true;
     }

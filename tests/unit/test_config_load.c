@@ -358,7 +358,10 @@ START_TEST(what_has_no_effect_is_warned_about)
     assert_warns("max_waiting = 5\nidle_action = disconnect", 2, "idle_action has no effect without an idle_time");
     ck_assert(!config->idle_time && !config->idle_disconnect);
     assert_loads("idle_action = disconnect listener { peer \"::/0\" { idle_time = 30 } }", 0);
-    ck_assert(config->idle_time && config->idle_disconnect);
+    ck_assert(config->idle_time && config->idle_disconnect == 1);
+    assert_loads("idle_time = 60\nlistener {\nidle_action = disconnect peer \"::/0\" {\nidle_action = disconnect } }",
+                 0);
+    ck_assert_uint_eq(config->idle_disconnect, 3);
     assert_loads("idle_time = 60 idle_action = refuse", 0);
     ck_assert(config->idle_time && !config->idle_disconnect);
     assert_warns("max_waiting = 5\nscore_refuse = 10", 2, "score_refuse has no effect without a limit in mode score");
