@@ -163,12 +163,12 @@ static char *who_may(const struct stat *status)
     return text_copy("run as root");
 }
 
-/* libcurl does not always say why a connection failed: what the system says when it is tried once more. False: it does
- * not fail any more. */
+/* libcurl does not always say why a connection failed: what the system says when it is tried once more, without a wait
+ * for room in the backlog. False: it does not fail any more. */
 static bool explain_unreachable(const char *path, char error[CLIENT_ERROR_SIZE])
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int failed = 0, fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    int failed = 0, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
     struct stat status;
     char *remedy = NULL;
 
@@ -189,6 +189,8 @@ static bool explain_unreachable(const char *path, char error[CLIENT_ERROR_SIZE])
         remedy = text_copy("does tidegated run, with a control section?");
     else if (failed == ECONNREFUSED)
         remedy = text_copy("tidegated does not run any more");
+    else if (failed == EAGAIN)
+        remedy = text_copy("tidegated does not accept connections");
     snprintf(error, CLIENT_ERROR_SIZE, "%.300s: %s%s%s", path, strerror(failed), remedy ? "; " : "",
              remedy ? remedy : "");
     free(remedy);

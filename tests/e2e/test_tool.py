@@ -1,14 +1,16 @@
 """tidegate beside a running daemon, with sessions on real Postfix: what it shows is what is, what it says is done."""
+import contextlib
 import json
 import re
 import select
 import signal
+import socket
 import subprocess
 
 import pytest
 
 from daemon import run
-from sandbox import DEADLINE, die_with_parent, wait_until
+from sandbox import DEADLINE, die_with_parent, is_stopped, wait_until
 from smtp import CONNECTION_RATE, DENIED, Client, enter, enter_soon, fill, refused
 from toolside import BINARY, as_nobody, complete, environment, is_harmless, on_terminal, terminal, tidegate
 
@@ -348,6 +350,28 @@ def test_events(postfix, served):
     assert daemon.tool("status").returncode == 69
 
 
+def test_daemon_that_is_stopped(gate, directory):
+    """Once its backlog is full nobody waits for it."""
+    path = directory / "control.sock"
+    daemon = gate(f'control {{ socket = "{path}"  backlog = 1 }}')
+    daemon.signal(signal.SIGSTOP)
+    try:
+        wait_until(lambda: is_stopped(daemon.pid), "it is stopped")
+        with contextlib.ExitStack() as crowd:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    one = crowd.enter_context(socket.socket(socket.AF_UNIX))
+                    one.setblocking(False)
+                    one.connect(str(path))
+            for arguments in (["status"], ["--json", "unban", "192.0.2.1"], ["events"]):
+                result = tidegate("--socket", path, *arguments)
+                assert (result.returncode, result.stdout) == (69, "")
+                assert result.stderr.startswith(f"tidegate: {path}: ")
+                assert result.stderr.endswith("; tidegated does not accept connections\n")
+    finally:
+        daemon.signal(signal.SIGCONT)
+
+
 def test_top(postfix, served):
     daemon = served()
     with terminal("-c", daemon.path, "top", env=environment(NO_COLOR="1")) as top:
@@ -386,12 +410,12 @@ def test_who_may(served, directory):
     """Others than root may not, and read which group may; for the group that the configuration names it opens."""
     daemon = served()
     nobody = as_nobody(directory)
-    socket = directory / "control.sock"
+    path = directory / "control.sock"
     result = daemon.tool("status", **nobody)
-    assert (result.returncode, result.stderr) == (69, f"tidegate: {socket}: Permission denied; run as root\n")
+    assert (result.returncode, result.stderr) == (69, f"tidegate: {path}: Permission denied; run as root\n")
     daemon.path.chmod(0o600)
     assert daemon.tool("status", **nobody).returncode == 69
-    assert tidegate("--socket", socket, "ban", "127.0.0.1", **nobody).returncode == 69
+    assert tidegate("--socket", path, "ban", "127.0.0.1", **nobody).returncode == 69
     assert daemon.ask("bans")["bans"] == []
 
 
