@@ -78,17 +78,15 @@ void tool_pass_on(const json_t *answer)
         tool_complain("and %.0f more", left_out);
 }
 
-int tool_judge_answer(const struct answer *answer)
+/* What an answer other than 200 means: complains, and returns what to exit with. */
+static int judge_refusal(long status, const json_t *answer)
 {
-    json_t *json = json_loadb(answer->body, answer->size, 0, NULL);
-
-    tool_pass_on(json);
-    if (*field_text(json, "error"))
-        tool_complain("%s", field_text(json, "error"));
+    tool_pass_on(answer);
+    if (*field_text(answer, "error"))
+        tool_complain("%s", field_text(answer, "error"));
     else
-        tool_complain("tidegated answered with HTTP status %ld", answer->status);
-    json_decref(json);
-    switch (answer->status) {
+        tool_complain("tidegated answered with HTTP status %ld", status);
+    switch (status) {
     case 400:
     case 413:
         return EX_USAGE;
@@ -108,26 +106,26 @@ static void print_answer(const struct tool *tool, const struct answer *answer)
         fputc('\n', tool->screen.out);
 }
 
-static int judge(const struct tool *tool, const struct answer *answer, json_t **out)
+int tool_judge_answer(const struct tool *tool, const struct answer *answer, json_t **out)
 {
     json_error_t where;
     json_t *json = json_loadb(answer->body, answer->size, JSON_REJECT_DUPLICATES, &where);
+    int status = EX_OK;
 
-    if (!json_is_object(json)) {
-        json_decref(json);
-        if (answer->status != 200)
-            return tool_judge_answer(answer);
-        tool_complain("tidegated's answer is no JSON object: %s", where.text);
-        return EX_SOFTWARE;
-    }
-    if (tool->json)
+    *out = NULL;
+    if (tool->json && json_is_object(json))
         print_answer(tool, answer);
-    if (answer->status == 200) {
-        *out = json;
-        return EX_OK;
+    if (answer->status != 200) {
+        status = judge_refusal(answer->status, json);
+    } else if (!json_is_object(json)) {
+        tool_complain("tidegated's answer is no JSON object: %s", where.text);
+        status = EX_SOFTWARE;
     }
-    json_decref(json);
-    return tool_judge_answer(answer);
+    if (status == EX_OK)
+        *out = json;
+    else
+        json_decref(json);
+    return status;
 }
 
 int tool_ask(struct tool *tool, const struct question *question, json_t **out)
@@ -148,7 +146,7 @@ int tool_ask(struct tool *tool, const struct question *question, json_t **out)
     client_free(&client);
     if (result != CLIENT_ANSWERED)
         return tool_judge_result(result, error);
-    status = judge(tool, &answer, out);
+    status = tool_judge_answer(tool, &answer, out);
     free(answer.body);
     return status;
 }

@@ -89,6 +89,7 @@ int tool_events(struct tool *tool)
     struct follower follower = {.tool = tool};
     char error[CLIENT_ERROR_SIZE];
     struct answer answer;
+    json_t *refusal;
 
     int status = tool_find_socket(tool);
     if (status != EX_OK)
@@ -108,7 +109,8 @@ int tool_events(struct tool *tool)
     if (follower.failed)
         return EX_IOERR;
     if (result == CLIENT_ANSWERED) {
-        status = tool_judge_answer(&answer);
+        status = tool_judge_answer(tool, &answer, &refusal);
+        json_decref(refusal);
         free(answer.body);
         return status;
     }

@@ -95,8 +95,8 @@ int tool_find_socket(struct tool *tool);
 /* Complains of each of the `messages` that a page about a configuration has. */
 void tool_pass_on(const json_t *answer);
 
-/* What an answer other than 200 means: complains, and returns what to exit with. */
-int tool_judge_answer(const struct answer *answer);
+/* What comes of an answer, as tool_ask() has it. */
+int tool_judge_answer(const struct tool *tool, const struct answer *answer, json_t **out);
 
 /* What to exit with after a result that is no answer: complains. */
 int tool_judge_result(enum client_result result, const char *error);

@@ -350,6 +350,23 @@ def test_events(postfix, served):
     assert daemon.tool("status").returncode == 69
 
 
+def test_events_for_more_than_there_is_room_for(served, directory):
+    """The ninth is told so, a program as a program."""
+    daemon = served()
+    with contextlib.ExitStack() as followers:
+        for _ in range(8):
+            follower = followers.enter_context(socket.socket(socket.AF_UNIX))
+            follower.settimeout(DEADLINE)
+            follower.connect(f"{directory}/control.sock")
+            follower.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b" 200 " in follower.recv(4096)
+        people, programs = daemon.tool("events"), daemon.tool("--json", "events")
+    assert (people.returncode, people.stdout) == (75, "")
+    error = json.loads(programs.stdout)["error"]
+    assert programs.returncode == 75
+    assert programs.stderr == people.stderr == f"tidegate: {error}\n"
+
+
 def test_daemon_that_is_stopped(gate, directory):
     """Once its backlog is full nobody waits for it."""
     path = directory / "control.sock"
