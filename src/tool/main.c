@@ -72,11 +72,21 @@ static const char *long_name(int value)
     return row->name;
 }
 
+/* An empty value is none, whichever option it is of: a variable of the caller's is not set. */
+static int empty_value(int option)
+{
+    if (option < OPTION_SOCKET_PATH)
+        return tool_usage("-%c: a value must follow", option);
+    return tool_usage("--%s: a value must follow", long_name(option));
+}
+
 enum { GO_ON = -1 };
 
 /* One option. GO_ON, or what to exit with. */
 static int take_option(struct tool *tool, const struct command *command, int option, char **argv)
 {
+    if (optarg && !*optarg)
+        return empty_value(option);
     switch (option) {
     case 'c':
         tool->file = optarg;
