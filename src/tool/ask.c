@@ -62,7 +62,7 @@ int tool_unexpected(const char *missing)
 int tool_judge_result(enum client_result result, const char *error)
 {
     tool_complain("%s", error);
-    return result == CLIENT_BROKEN ? EX_SOFTWARE : EX_UNAVAILABLE;
+    return result == CLIENT_TOO_LONG ? EX_USAGE : result == CLIENT_BROKEN ? EX_SOFTWARE : EX_UNAVAILABLE;
 }
 
 void tool_pass_on(const json_t *answer)

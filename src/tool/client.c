@@ -128,9 +128,15 @@ static char *encode(CURL *easy, const struct parameter *parameters)
     return text;
 }
 
-static void prepare(struct client *client, const struct question *question, struct arrival *arrival)
+/* False: the parameters are longer than they may be. */
+static bool prepare(struct client *client, const struct question *question, struct arrival *arrival)
 {
     char *parameters = encode(client->easy, question->parameters);
+
+    if (strlen(parameters) > CLIENT_PARAMETERS_MAX) {
+        free(parameters);
+        return false;
+    }
     char *url = text_print("http://localhost%s%s%s", question->page, *parameters && !question->post ? "?" : "",
                            question->post ? "" : parameters);
 
@@ -148,6 +154,7 @@ static void prepare(struct client *client, const struct question *question, stru
     curl_easy_setopt(client->easy, CURLOPT_WRITEDATA, arrival);
     free(url);
     free(parameters);
+    return true;
 }
 
 /* Who may connect to what stands at `path`, by its group or its owner. */
@@ -260,7 +267,10 @@ static enum client_result ask(struct client *client, const struct question *ques
     *answer = (struct answer){0};
     error[0] = '\0';
     arrival->easy = client->easy;
-    prepare(client, question, arrival);
+    if (!prepare(client, question, arrival)) {
+        snprintf(error, CLIENT_ERROR_SIZE, "the arguments are too long");
+        return CLIENT_TOO_LONG;
+    }
     keep(arrival, "", 0);
     if (curl_multi_add_handle(client->multi, client->easy) != CURLM_OK) {
         free(arrival->bytes);

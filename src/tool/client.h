@@ -13,6 +13,10 @@
 #define CLIENT_ANSWER_MAX (64u << 20)
 #define CLIENT_LINE_MAX (64u << 10)
 
+/* The parameters of a question, encoded. The daemon takes 8 KiB of headers, a query among them, and 16 KiB of body
+ * (src/daemon/API.md). */
+#define CLIENT_PARAMETERS_MAX (7u << 10)
+
 #define CLIENT_CONNECT_S 5
 /* A stream says something four times in that time. */
 #define CLIENT_SILENCE_S 60
@@ -48,6 +52,7 @@ struct question {
 
 enum client_result {
     CLIENT_ANSWERED,
+    CLIENT_TOO_LONG,    /* the parameters are; nobody was asked */
     CLIENT_UNREACHABLE, /* nobody took the question, or nobody answered in time */
     CLIENT_ENDED,       /* the stream is over */
     CLIENT_BROKEN,      /* what came was no answer: cut short, too large, not HTTP */

@@ -389,6 +389,18 @@ def test_daemon_that_is_stopped(gate, directory):
         daemon.signal(signal.SIGCONT)
 
 
+def test_arguments_that_are_too_long(served):
+    """More than the daemon would take is not asked at all."""
+    daemon = served()
+    for arguments in (["explain", "x" * 7000], ["ban", "%" * 2300]):
+        assert "too long" not in daemon.tool(*arguments).stderr
+    for arguments in (["explain", "x" * 8000], ["ban", "%" * 6000], ["explain", "192.0.2.1", "--listen", "x" * 100000]):
+        for options in ([], ["--json"]):
+            result = daemon.tool(*options, *arguments)
+            assert (result.returncode, result.stdout) == (64, "")
+            assert result.stderr == "tidegate: the arguments are too long\n"
+
+
 def test_top(postfix, served):
     daemon = served()
     with terminal("-c", daemon.path, "top", env=environment(NO_COLOR="1")) as top:
