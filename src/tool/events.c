@@ -38,7 +38,7 @@ static void put_event(const struct screen *screen, const json_t *event)
     if (left >= 0)
         snprintf(banned, sizeof banned, ", %s %s",
                  field_true(event, "ban_began") ? "banned for" : "ban left:", text_duration(left, ban));
-    screen_cut(screen, "%s %-9s %s %.0f of %.0f: %s%s%s (%s)%s", clock, field_text(event, "action"),
+    screen_say(screen, 2, "%s %-9s %s %.0f of %.0f: %s%s%s (%s)%s", clock, field_text(event, "action"),
                field_text(event, "limit"), field_number(event, "count"), field_number(event, "max"), client,
                *client && *key ? " " : "", key, field_text(event, "scope"), banned);
 }

@@ -1,5 +1,7 @@
 /*
- * grid.h: tables on a terminal: columns aligned, numbers to the right, no line longer than it may be.
+ * grid.h: tables on a terminal: columns aligned, numbers to the right, no line longer than it may be. Where it would
+ * be, names are cut; where that is not enough their columns are left out, the last of them first; then the same is done
+ * with all columns. The first one always stays.
  *
  * One thread.
  */
@@ -24,7 +26,7 @@ enum style { STYLE_PLAIN, STYLE_HEADING, STYLE_GOOD, STYLE_WARNING, STYLE_BAD, S
 struct column {
     const char *heading;
     bool right; /* numbers stand to the right */
-    bool cut;   /* names may be cut where the line is too long; others are only when that does not help */
+    bool cut;   /* names give way first; others only when that does not help */
     bool tail;  /* what is cut is the beginning: the end says most */
 };
 
@@ -35,6 +37,10 @@ struct grid *grid_new(const struct column *columns, size_t count);
 
 /* Adds the next cell; rows fill up from the left. The text is made harmless. */
 void grid_cell(struct grid *table, enum style style, const char *format, ...) TEXT_FORMAT(3, 4);
+
+/* The same of a plain text that is never cut, as it would be of no use: an address. Where the screen is narrower than
+ * such a text of the first column, its line is longer than the screen is wide. */
+void grid_whole(struct grid *table, const char *text);
 
 /* A number, or "-" where it is negative. */
 void grid_number(struct grid *table, double number);

@@ -271,6 +271,22 @@ def test_terminals_of_other_widths(fake, columns):
         assert on_terminal("--socket", fake.path, *arguments, columns=max(columns, 40))[0] == code
 
 
+FULL = ["2001:db8:1234:5678:9abc:def0:1234:5678", "2001:db8:1234:5678:9abc:def0:1234:5600/120", "255.255.255.255"]
+
+
+@pytest.mark.parametrize("columns", [45, 50, 60, 80])
+def test_addresses_are_never_cut(fake, columns):
+    """They are looked for, or given to unban; what stands beside them gives way."""
+    lists = {"bans": {"bans": [ban(who) for who in FULL], "left_out": 0},
+             "clients": {"clients": [client(who, refused=1234567) for who in FULL], "left_out": 0}}
+    for command, answer in lists.items():
+        give(fake, {f"/{command}": answer})
+        seen, lines = on_terminal("--socket", fake.path, command, columns=columns)
+        assert seen == 0 and [line.split()[0] for line in lines[1:]] == FULL
+    frame = last_frame(fake, 40, columns, clients={"busiest": lists["clients"]["clients"], "refused": []})
+    assert [line.split()[0] for line in frame[-3:]] == FULL
+
+
 @pytest.mark.parametrize("arguments, question", [
     (["clients", "--sort", "refused", "-n", "5"], ("GET", "/clients", {"sort": "refused", "n": "5"})),
     (["domains", "--count=7"], ("GET", "/domains", {"n": "7"})),
@@ -554,6 +570,18 @@ def test_events(fake, stream):
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE) == 0
         assert process.stdout.read() == process.stderr.read() == b""
+
+
+def test_events_on_a_terminal(fake, stream):
+    """A long line is wrapped: what is cut cannot be copied."""
+    with terminal("--socket", fake.path, "events") as opened:
+        stream.say(event(client=FULL[0], limit="client_connections", ban_left=7200, ban_began=True) + event())
+        opened.wait_for("192.0.2.7 (service)\n")
+        assert [line.partition(" refuse ")[2] or line for line in opened.lines] == [
+            "   client_connections 5 of 5:", f"  {FULL[0]} (service), banned for 2h",
+            "   client_sessions 5 of 5: 192.0.2.7 (service)"]
+        opened.type(b"\x03")
+        assert opened.end() == 0
 
 
 def test_events_as_they_are(fake, stream):

@@ -255,6 +255,46 @@ START_TEST(columns_are_aligned)
 }
 END_TEST
 
+#define ADDRESS "fd00:1db8:1234:5678:9abc:def0:1234:5678"
+
+/* The others give way to it: they are cut, then they go, names first. */
+START_TEST(what_is_whole_is_never_cut)
+{
+    static const struct column some_columns[] = {{.heading = "NAME", .cut = true},
+                                                 {.heading = "SCOPE", .cut = true, .tail = true},
+                                                 {.heading = "COUNT", .right = true},
+                                                 {.heading = "STATE"}};
+    struct grid *grid = grid_new(some_columns, 4);
+
+    grid_whole(grid, ADDRESS);
+    grid_cell(grid, STYLE_PLAIN, "service");
+    grid_number(grid, 12);
+    grid_cell(grid, STYLE_PLAIN, "open");
+    grid_cell(grid, STYLE_PLAIN, "a-name-is-cut.and-is-longer-than-an-address.example");
+    grid_cell(grid, STYLE_PLAIN, "service");
+    grid_number(grid, 123);
+    grid_cell(grid, STYLE_PLAIN, "open, monitor");
+    screen.width = 67;
+    grid_put(grid, &screen);
+    ck_assert_str_eq(output(),
+                     "NAME                                     ...E  COUNT  STATE\n" ADDRESS "  ...e     12  open\n"
+                     "a-name-is-cut.and-is-longer-than-an-...  ...e    123  open, monitor\n");
+    screen.width = 60;
+    grid_put(grid, &screen);
+    ck_assert_str_eq(output(), "NAME                                     COUNT  STATE\n" ADDRESS "     12  open\n"
+                               "a-name-is-cut.and-is-longer-than-an-...    123  open, mon...\n");
+    screen.width = 48;
+    grid_put(grid, &screen);
+    ck_assert_str_eq(output(), "NAME                                       COUNT\n" ADDRESS "       12\n"
+                               "a-name-is-cut.and-is-longer-than-an-ad...    123\n");
+    for (screen.width = 44; screen.width >= 1; screen.width--) {
+        grid_put(grid, &screen);
+        ck_assert_ptr_nonnull(strstr(output(), "\n" ADDRESS "\n"));
+    }
+    grid_free(&grid);
+}
+END_TEST
+
 START_TEST(nothing_is_said_of_no_rows)
 {
     struct grid *grid = grid_new(columns, 3);
@@ -307,6 +347,7 @@ static Suite *test_suite(void)
     tcase_add_test(texts, bars);
     tcase_add_checked_fixture(tables, set_up, tear_down);
     tcase_add_test(tables, columns_are_aligned);
+    tcase_add_test(tables, what_is_whole_is_never_cut);
     tcase_add_test(tables, nothing_is_said_of_no_rows);
     tcase_add_test(tables, no_line_is_too_long);
     return suite;
