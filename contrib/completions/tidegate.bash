@@ -1,31 +1,33 @@
 # Completion of tidegate(1) for bash.
 
-# The limits' names, of the daemon that the options so far lead to; nothing when it does not answer.
+# The limits' names, of the daemon that these options lead to; nothing when it does not answer.
 _tidegate_limits() {
-    local word previous="" given=()
-    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-        case $previous in -c | --socket) given+=("$previous" "$word") ;; esac
-        previous=$word
-    done
-    "${COMP_WORDS[0]}" "${given[@]}" --json status 2>/dev/null |
+    "${COMP_WORDS[0]}" "$@" --json status 2>/dev/null |
         grep -o '"limits": *\[[^]]*\]' | grep -o '"limit": *"[A-Za-z0-9_.-]*"' | cut -d '"' -f 4 | sort -u
 }
 
 _tidegate() {
     local commands="status top clients domains bans ban unban explain eval reload check events help"
     local options="-c --socket --json --help --version"
-    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" skip="" words=0 i
+    local word=${COMP_WORDS[COMP_CWORD]} previous="" command="" words=0 given=() part i
 
+    # "--socket=PATH" comes as three words.
+    [ "$word" != "=" ] || word=""
     for ((i = 1; i < COMP_CWORD; i++)); do
-        if [ -n "$skip" ]; then
-            skip=""
+        part=${COMP_WORDS[i]}
+        [ "$part" != "=" ] || continue
+        case $previous in
+        -c | --socket)
+            given+=("$previous" "$part")
+            previous=""
             continue
-        fi
-        case ${COMP_WORDS[i]} in
-        -c | --socket) skip=yes ;;
+            ;;
+        esac
+        previous=$part
+        case $part in
         -*) ;;
         *)
-            if [ -n "$command" ]; then words=$((words + 1)); else command=${COMP_WORDS[i]}; fi
+            if [ -n "$command" ]; then words=$((words + 1)); else command=$part; fi
             ;;
         esac
     done
@@ -37,7 +39,7 @@ _tidegate() {
         return
         ;;
     --limit)
-        mapfile -t COMPREPLY < <(compgen -W "$(_tidegate_limits) ban" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "$(_tidegate_limits "${given[@]}") ban" -- "$word")
         return
         ;;
     --sort)

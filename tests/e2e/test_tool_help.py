@@ -121,6 +121,11 @@ def test_completion_of_commands_and_options(tmp_path):
     assert complete("ban", "192.0.2.1", "f") == complete("ban", "--json", "192.0.2.1", "f") == ["for"]
     assert complete("ban", "f") == complete("ban", "192.0.2.1", "for", "2h", "f") == []
     assert complete("help", "s") == ["status"]
+    # bash takes an option apart at the sign in it.
+    assert complete("clients", "--sort", "=", "m") == ["messages", "monitored"]
+    assert complete("bans", "--json", "--limit", "=", binary=tmp_path / "missing") == ["ban"]
+    assert complete("--socket", "=", "/nonexistent/socket", "un") == ["unban"]
     (tmp_path / "some.conf").touch()
+    assert complete("--socket", "=", tmp_path / "so") == [str(tmp_path / "some.conf")]
     assert complete("check", tmp_path / "so") == complete("-c", tmp_path / "so") == [str(tmp_path / "some.conf")]
     assert complete("--socket", "/nonexistent/socket", "bans", "--limit", "", binary=BINARY) == ["ban"]
