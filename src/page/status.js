@@ -243,12 +243,13 @@ function inLast(seconds, limit, what) {
     return sum(samples) + since(limit, what);
 }
 
-/* The three items with the most, as pieces for sayLines(): names, and how many. */
-function ranking(items, name, value) {
+/* The three items with the most, as pieces for sayLines(): names, and how many. Of a list that is not whole it is not
+ * known how many more there are. */
+function ranking(items, name, value, whole) {
     const ranked = items.filter(item => item[value] > 0).sort((a, b) => b[value] - a[value]);
     const pieces = ranked.slice(0, 3).flatMap((item, place) =>
         [place ? ", " : "", {name: item[name]}, ` ${number(item[value])}`]);
-    return ranked.length > 3 ? [...pieces, " and more"] : pieces;
+    return ranked.length > 3 ? [...pieces, whole ? ` and ${number(ranked.length - 3)} more` : " and more"] : pieces;
 }
 
 /* ---- The sections ---- */
@@ -277,7 +278,8 @@ function sayLines(parent, lines) {
 /* The answer at the top: whether mail is refused now or was in the last hour, by what, and whose. */
 function showVerdict(limits, refused, monitored) {
     const dry = report.mode === "monitor";
-    const minute = sum(report.limits.map(limit => inLast(60, limit, "refused")));
+    const lately = report.limits.map(limit => ({limit: limit.limit, refused: inLast(60, limit, "refused")}));
+    const minute = sum(lately.map(limit => limit.refused));
     let look = "", title = "Asking tidegated …";
     if (minute > 0)
         [look, title] = ["refusing", `Refusing now: ${times(minute, "refusal", "refusals")} in the last minute`];
@@ -291,11 +293,12 @@ function showVerdict(limits, refused, monitored) {
     at("verdict").className = look;
     say(at("verdict-title"), title);
     sayLines(at("verdict-text"), [
-        ["By limit", ranking(limits, "limit", "refused")],
-        ["In dry run", ranking(limits, "limit", "monitored")],
-        ["Clients", ranking(report.clients.refused, "client", what)],
-        ["Domains", ranking(report.domains.refused, "domain", what)],
-        ["Full now", ranking(report.scopes.filter(isFull), "scope", "sessions")],
+        minute > 0 ? ["By limit, last minute", ranking(lately, "limit", "refused", true)]
+            : ["By limit, last hour", ranking(limits, "limit", "refused", true)],
+        ["In dry run, last hour", ranking(limits, "limit", "monitored", true)],
+        ["Clients, last hour", ranking(report.clients.refused, "client", what, false)],
+        ["Domains, last hour", ranking(report.domains.refused, "domain", what, false)],
+        ["Full now", ranking(report.scopes.filter(isFull), "scope", "sessions", !report.scopes_left_out)],
     ]);
     document.title = `${look === "refusing" ? "▲ refusing" : dry ? "dry run" : "nobody refused"} – tidegate`;
 }

@@ -65,6 +65,12 @@ def check_quiet(browser, url):
     assert browser.run("return violations") == []
 
 
+def lines(browser):
+    """What stands below the answer at the top: {title: text}."""
+    return browser.run("""return Object.fromEntries(Array.from(document.querySelectorAll("#verdict-text > div"),
+        line => [line.querySelector("dt").textContent, line.querySelector("dd").textContent]))""")
+
+
 # The pointer goes to the right end of a chart, which is now.
 POINT = """
     const chart = document.querySelector(arguments[0]);
@@ -104,9 +110,11 @@ def test_numbers_are_those_of_status_json(postfix, served, browser):
     assert tiles == {"sessions": "3", "refused": "5", "monitored": "1", "bans": "2"}
     assert text["note-bans"] == "1 by limits, 1 by an administrator"
     assert text["verdict-title"] == "Refusing now: 5 refusals in the last minute"
-    for words in ("By limitlistener_sessions 3, client_connections 2", "In dry runclient_messages 1",
-                  "Clients127.0.1.3 3, 127.0.2.1 2", "127.0.1.0/24] 2"):
-        assert words in text["verdict-text"]
+    told = lines(browser)
+    assert told.pop("Full now").endswith("127.0.1.0/24] 2")
+    assert told == {"By limit, last minute": "listener_sessions 3, client_connections 2",
+                    "In dry run, last hour": "client_messages 1",
+                    "Clients, last hour": "127.0.1.3 3, 127.0.2.1 2"}
     assert "mode = block" in text["mode"]
 
     cap = {None: "(no cap)"}
@@ -190,6 +198,27 @@ OLD = """
         answer.limits.find(limit => limit.limit === "client_connections").refused = 5;
     };
 """
+# The same daemon: what refused most an hour ago is another limit than those that refuse now, which are five.
+OTHERS = """
+    const past = {client_sessions: 32000, client_networks: 900, helo_networks: 800, sender_messages: 700};
+    const now = {client_connections: 50, client_messages: 40, client_recipients: 30, client_errors: 20,
+                 domain_networks: 10};
+    window.spoil = (path, answer) => {
+        if (path === "/history.json") {
+            answer.end = Date.now() / 1000 - 8;
+            answer.limits = Object.entries(past).map(([limit, refused]) => ({limit,
+                refused: [refused, ...Array(359).fill(0)], refused_before: refused,
+                monitored: Array(360).fill(0), monitored_before: 0}));
+            return;
+        }
+        answer.started = answer.now - 7200;
+        answer.limits = Object.entries({...past, ...now}).map(([limit, refused]) => ({limit, refused,
+            monitored: 0, scored: 0, untracked: 0, bans: 0}));
+        answer.clients.refused = Array.from({length: 10}, (_, place) => ({client: `192.0.2.${place}`,
+            refused: 90 - place, monitored: 0, connections: 0, messages: 0, sessions: 0}));
+        answer.domains.refused = [{domain: "a.example", refused: 2, monitored: 0, messages: 0}];
+    };
+"""
 OVERFLOW = "return [document.documentElement.scrollWidth, innerWidth]"
 COLOURS = """return ["body", "section", "#verdict-title", ".hint"].map(name => {
     const style = getComputedStyle(document.querySelector(name));
@@ -253,7 +282,27 @@ def test_what_came_since_the_last_sample(served, browser):
     browser.wait("return document.getElementById('tile-refused').textContent === '12'")
     page = browser.page()
     assert page["text"]["verdict-title"] == "Refusing now: 12 refusals in the last minute"
-    assert "By limitclient_sessions 7, client_connections 5" in page["text"]["verdict-text"]
+    assert lines(browser)["By limit, last minute"] == "client_sessions 7, client_connections 5"
+
+
+def test_what_refuses_now_is_named(served, browser):
+    """Not what refused most in the hour; and each line says which time it is about."""
+    served("service_sessions = 8")
+    browser.look()
+    browser.open(served.url, OTHERS)
+    browser.wait("return document.getElementById('tile-refused').textContent === '34,550'")
+    assert browser.page()["text"]["verdict-title"] == "Refusing now: 150 refusals in the last minute"
+    assert lines(browser) == {
+        "By limit, last minute": "client_connections 50, client_messages 40, client_recipients 30 and 2 more",
+        "Clients, last hour": "192.0.2.0 90, 192.0.2.1 89, 192.0.2.2 88 and more",
+        "Domains, last hour": "a.example 2"}
+    # Nobody is refused any more: then it is the hour's that are told.
+    browser.open(served.url, OTHERS.replace("...past, ...now", "...past"))
+    browser.wait("return document.getElementById('tile-refused').textContent === '34,400'")
+    assert browser.page()["text"]["verdict-title"] == "34,400 refusals in the last hour, none in the last minute"
+    assert lines(browser)["By limit, last hour"] == (
+        "client_sessions 32,000, client_networks 900, helo_networks 800 and 1 more")
+    check_quiet(browser, served.url)
 
 
 def test_daemon_gone_and_back(served, browser):
