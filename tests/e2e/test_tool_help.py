@@ -79,7 +79,7 @@ def test_version():
     (["explain"], "usage: tidegate explain WHO"),
     (["explain", "192.0.2.1", "192.0.2.2"], "one client's address and one name at most"),
     (["explain", "a.example", "b.example"], "one client's address and one name at most"),
-    (["eval"], "usage: tidegate eval ADDR"),
+    (["eval"], "usage: tidegate eval CLIENT"),
     (["--json", "top"], "top is for people"),
     (["nonsense\x1b[2J"], "nonsense\\x1b[2J: no such command"),
 ], ids=" ".join)
