@@ -303,8 +303,6 @@ function showVerdict(limits, refused, monitored) {
     document.title = `${look === "refusing" ? "▲ refusing" : dry ? "dry run" : "nobody refused"} – tidegate`;
 }
 
-const untold = pending => `${number(pending)} refused, yet to be told`;
-
 function showTop(refused, monitored) {
     const dry = report.mode === "monitor";
     const {open, pending, room} = report.sessions;
@@ -315,7 +313,8 @@ function showTop(refused, monitored) {
     say(at("about"), `Version ${spelt(report.version)}, up ${duration(report.now - report.started)}. ` +
         `${spelt(report.file)} read ${moment(report.reloaded)}.`);
     say(at("tile-sessions"), number(open));
-    say(at("note-sessions"), `room for ${number(room)}` + (pending ? `; ${untold(pending)}` : ""));
+    say(at("note-sessions"), `room for ${number(room)}` +
+        (pending ? `; ${number(pending)} of them refused, yet to be told` : ""));
     say(at("tile-refused"), number(refused));
     say(at("note-refused"), "connections and commands");
     say(at("tile-monitored"), number(monitored));
@@ -346,7 +345,7 @@ function showScopes() {
             bar.hidden = scope.max === null;
             part(bar, "i", "filled").style.width = `${100 * share}%`;
             say(part(cell, "div", "note"), [isFull(scope) ? "full" : "",
-                scope.pending ? untold(scope.pending) : ""].filter(Boolean).join(", "));
+                scope.pending ? `${number(scope.pending)} refused, yet to be told` : ""].filter(Boolean).join(", "));
         },
         (cell, scope) => {
             const series = known(scope);
