@@ -138,6 +138,7 @@ json_t *control_ban(struct control *control, const struct evkeyvalq *parameters,
     }
     pthread_mutex_lock(control->lock);
     enum ban_result result = engine_ban(control->engine, &target, seconds * NS_PER_S, control->now());
+    const bool monitored = engine_ban_monitored(control->engine, &target, control->now());
     pthread_mutex_unlock(control->lock);
     if (result == BAN_NO_ROOM)
         return control_error(status, 409,
@@ -146,9 +147,9 @@ json_t *control_ban(struct control *control, const struct evkeyvalq *parameters,
                              OPERATOR_BANS_MAX);
     report_ban(shown, seconds * NS_PER_S);
     *status = 200;
-    return json_pack("{s:o, s:I, s:b, s:s}", "target", control_text(shown), "for", (json_int_t)seconds, "changed",
+    return json_pack("{s:o, s:I, s:b, s:s, s:b}", "target", control_text(shown), "for", (json_int_t)seconds, "changed",
                      result == BAN_CHANGED, "action",
-                     action_name(control->config->monitor ? ACTION_MONITOR : ACTION_REFUSE));
+                     action_name(control->config->monitor ? ACTION_MONITOR : ACTION_REFUSE), "monitored", monitored);
 }
 
 /* Lifts what fits, a stretch of the table at a time. */

@@ -40,7 +40,36 @@ enum ban_result engine_ban(struct engine *engine, const struct ban_target *targe
     if (target->clients.addr.family == ADDR_NONE)
         snprintf(banned.name, sizeof banned.name, "%s", target->name);
     engine_advance(engine, now);
-    return operator_bans_put(engine->operator_bans, &banned, engine->now, engine->now + length_ns);
+    return operator_bans_put(engine->operator_bans, &banned, engine->now, engine->now + length_ns,
+                             rules_monitor(tally_rules(engine->current)));
+}
+
+bool engine_ban_monitored(const struct engine *engine, const struct ban_target *target, int64_t now)
+{
+    const struct operator_ban *ban = operator_bans_of(engine->operator_bans, target, engine_latest(engine, now));
+    return ban && ban->monitored;
+}
+
+/* The narrowest ban that holds the client, or the sender, unless the exempt list names it with more detail. */
+static const struct operator_ban *client_ban(const struct engine *engine, const struct addr *client, unsigned spared,
+                                             bool monitored, int64_t now)
+{
+    const struct operator_ban *ban = operator_bans_client(engine->operator_bans, client, monitored, now);
+    return ban && ban->target.clients.bits >= spared ? ban : NULL;
+}
+
+/* Both the ban and the entry are ends of the sender, so the longer is the more specific. */
+static const struct operator_ban *sender_ban(const struct engine *engine, const char *sender, size_t spared,
+                                             bool monitored, int64_t now)
+{
+    const struct operator_ban *ban = operator_bans_name(engine->operator_bans, sender, monitored, now);
+    return ban && strlen(ban->target.name) >= spared ? ban : NULL;
+}
+
+/* Whether bans of dry runs are to be looked for where no other has been found. */
+static bool may_be_told(const struct engine *engine)
+{
+    return !rules_monitor(tally_rules(engine->current)) && operator_bans_monitored(engine->operator_bans) > 0;
 }
 
 struct listed engine_list_client(const struct engine *engine, const struct addr *client, int64_t now,
@@ -48,9 +77,11 @@ struct listed engine_list_client(const struct engine *engine, const struct addr 
 {
     const struct listed listed = rules_listed_client(tally_rules(engine->current), client);
 
-    *ban = operator_bans_client(engine->operator_bans, client, now);
-    if (*ban && listed.answer == LISTED_EXEMPT && listed.bits > (*ban)->target.clients.bits)
-        *ban = NULL;
+    const unsigned spared = listed.answer == LISTED_EXEMPT ? listed.bits : 0;
+
+    *ban = client_ban(engine, client, spared, rules_monitor(tally_rules(engine->current)), now);
+    if (!*ban && may_be_told(engine))
+        *ban = client_ban(engine, client, spared, true, now);
     return listed;
 }
 
@@ -59,10 +90,14 @@ struct listed engine_list_names(const struct engine *engine, const char *sender,
 {
     const struct listed listed = rules_listed_names(tally_rules(engine->current), sender, user);
 
-    *ban = sender && sender[0] ? operator_bans_name(engine->operator_bans, sender, now) : NULL;
-    /* Both are ends of the sender, so the longer is the more specific. */
-    if (*ban && listed.spared && strlen(listed.spared) > strlen((*ban)->target.name))
-        *ban = NULL;
+    const size_t spared = listed.spared ? strlen(listed.spared) : 0;
+
+    *ban = NULL;
+    if (!sender || !sender[0])
+        return listed;
+    *ban = sender_ban(engine, sender, spared, rules_monitor(tally_rules(engine->current)), now);
+    if (!*ban && may_be_told(engine))
+        *ban = sender_ban(engine, sender, spared, true, now);
     return listed;
 }
 
@@ -79,7 +114,7 @@ static void view_operator(const struct engine *engine, const struct operator_ban
     out->per = of_name ? PER_SENDER_DOMAIN : PER_CLIENT;
     out->client = ban->target.clients;
     strcpy(out->key, ban->target.name);
-    out->action = rules_monitor(rules) ? ACTION_MONITOR : ACTION_REFUSE;
+    out->action = ban_only_monitors(engine, ban) ? ACTION_MONITOR : ACTION_REFUSE;
     out->since_ns = now - ban->since;
     out->left_ns = ban->until - now;
 }

@@ -5,7 +5,9 @@
  * administrator bans a block of clients or a domain: what it holds is refused as if it stood in the deny list, whatever
  * the mode of that list, with the reply of that list; a finding has LIMIT_BAN. Against the exempt list the longest
  * prefix holds, on a tie the ban; among names the most specific (an exempt user does not matter). Where everything is
- * only monitored (mode = monitor), so are they. They outlive a reload, not a restart.
+ * only monitored (mode = monitor), so are they. One that is begun there never becomes real: until it is banned again
+ * outside of the dry run it is told as monitored, and otherwise as if it were not there. They outlive a reload, not a
+ * restart.
  *
  * Threads: as engine.h.
  */
@@ -29,13 +31,17 @@ struct ban_target {
 
 enum ban_result {
     BAN_BEGUN,
-    BAN_CHANGED, /* the target was banned already; from then on, but until the new end */
+    BAN_CHANGED, /* the target was banned already, and not only in a dry run that is over; from then on, but until
+                    the new end. In a dry run a real ban stays real */
     BAN_NO_ROOM, /* OPERATOR_BANS_MAX are in force; nothing has changed */
 };
 
 /* Bans from now on, for length_ns, 1 s to OPERATOR_BAN_NS_MAX. Open sessions of a client go on; of a domain the next
  * MAIL is refused, or the next RCPT of a message that is under way. */
 enum ban_result engine_ban(struct engine *engine, const struct ban_target *target, int64_t length_ns, int64_t now);
+
+/* Whether a ban of that target is in force that was begun where everything is only monitored. */
+bool engine_ban_monitored(const struct engine *engine, const struct ban_target *target, int64_t now);
 
 /* A ban that is in force. */
 struct ban_view {

@@ -144,7 +144,8 @@ void judge_know_client(struct judging *judging)
 /* An administrator's ban keeps the client or the sender out. False when that refuses the event. */
 static bool judge_ban(struct judging *judging, const struct operator_ban *ban)
 {
-    const bool monitor = rules_monitor(judging->rules), of_name = ban->target.clients.addr.family == ADDR_NONE;
+    const bool monitor = ban_only_monitors(judging->engine, ban);
+    const bool of_name = ban->target.clients.addr.family == ADDR_NONE;
 
     if (monitor && judging->over)
         return true;
@@ -175,9 +176,11 @@ bool judge_lists(struct judging *judging, bool *spared)
         connect ? engine_list_client(judging->engine, &judging->client, judging->engine->now, &ban)
                 : engine_list_names(judging->engine, event->sender, event->user, judging->engine->now, &ban);
 
-    *spared = listed.answer == LISTED_EXEMPT && !ban;
-    if (ban)
-        return judge_ban(judging, ban);
+    const bool told = ban && ban_is_told(judging->engine, ban), passes = !ban || judge_ban(judging, ban);
+
+    *spared = listed.answer == LISTED_EXEMPT && (!ban || told);
+    if (ban && !told)
+        return passes;
     if (listed.answer != LISTED_DENY)
         return true;
     switch (rules_deny_mode(judging->rules)) {

@@ -18,7 +18,7 @@ struct operator_bans {
     uint32_t count;
     uint32_t fresh;                       /* bans from here on were never used, and their memory never touched */
     uint32_t free;                        /* list of bans that were: index plus one, 0: none */
-    uint32_t names;                       /* of them */
+    uint32_t names, monitored;            /* of them */
     uint32_t lengths[2][WIDTH_MAX + 1];   /* prefixes of IPv4 and IPv6 by their length */
     uint64_t used[2][WIDTH_MAX / 64 + 1]; /* bit n: there are some of length n */
     uint32_t buckets[BUCKETS];            /* first ban, plus one; 0: empty */
@@ -48,6 +48,11 @@ void operator_bans_free(struct operator_bans **bans)
 uint32_t operator_bans_count(const struct operator_bans *bans)
 {
     return bans->count;
+}
+
+uint32_t operator_bans_monitored(const struct operator_bans *bans)
+{
+    return bans->monitored;
 }
 
 uint32_t operator_bans_extent(const struct operator_bans *bans)
@@ -161,6 +166,7 @@ void operator_bans_remove(struct operator_bans *bans, uint32_t index)
         link = &bans->bans[*link - 1].next;
     *link = ban->next;
     count_target(bans, &ban->target, false);
+    bans->monitored -= ban->monitored;
     bans->count--;
     if (at < bans->count) {
         place(bans, at, bans->heap[bans->count]);
@@ -178,10 +184,10 @@ void operator_bans_expire(struct operator_bans *bans, int64_t now, uint32_t most
 }
 
 enum ban_result operator_bans_put(struct operator_bans *bans, const struct ban_target *target, int64_t now,
-                                  int64_t until)
+                                  int64_t until, bool monitored)
 {
     struct operator_ban *ban = find(bans, target);
-    const bool changed = ban && ban->until > now;
+    const bool changed = ban && ban->until > now && (monitored || !ban->monitored);
 
     if (!ban) {
         operator_bans_expire(bans, now, 1);
@@ -197,21 +203,30 @@ enum ban_result operator_bans_put(struct operator_bans *bans, const struct ban_t
         count_target(bans, target, true);
         place(bans, bans->count++, index);
     }
-    if (!changed)
+    if (!changed) {
         ban->since = now;
+        bans->monitored += (uint32_t)monitored - ban->monitored;
+        ban->monitored = monitored;
+    }
     ban->until = until;
     settle(bans, ban->place);
     return changed ? BAN_CHANGED : BAN_BEGUN;
 }
 
-static const struct operator_ban *in_force(const struct operator_ban *ban, int64_t now)
+static const struct operator_ban *in_force(const struct operator_ban *ban, bool monitored, int64_t now)
 {
-    return ban && ban->until > now ? ban : NULL;
+    return ban && ban->until > now && (monitored || !ban->monitored) ? ban : NULL;
+}
+
+const struct operator_ban *operator_bans_of(const struct operator_bans *bans, const struct ban_target *target,
+                                            int64_t now)
+{
+    return in_force(find(bans, target), true, now);
 }
 
 /* Of the prefixes shorter than `below` the longest that holds the address. */
 static const struct operator_ban *find_client(const struct operator_bans *bans, const struct addr *client,
-                                              unsigned below, int64_t now)
+                                              unsigned below, bool monitored, int64_t now)
 {
     const struct operator_ban *found = NULL;
     const unsigned ipv6 = client->family == ADDR_IPV6;
@@ -224,7 +239,7 @@ static const struct operator_ban *find_client(const struct operator_bans *bans, 
             const unsigned bit = 63 - (unsigned)__builtin_clzll(left), bits = 64 * word + bit;
             struct ban_target target;
             target.clients = (struct prefix){addr_cut(client, bits), (uint8_t)bits};
-            found = in_force(find(bans, &target), now);
+            found = in_force(find(bans, &target), monitored, now);
             left &= ~(UINT64_C(1) << bit);
         }
     }
@@ -232,12 +247,13 @@ static const struct operator_ban *find_client(const struct operator_bans *bans, 
 }
 
 const struct operator_ban *operator_bans_client(const struct operator_bans *bans, const struct addr *client,
-                                                int64_t now)
+                                                bool monitored, int64_t now)
 {
-    return find_client(bans, client, WIDTH_MAX + 1, now);
+    return find_client(bans, client, WIDTH_MAX + 1, monitored, now);
 }
 
-const struct operator_ban *operator_bans_name(const struct operator_bans *bans, const char *name, int64_t now)
+const struct operator_ban *operator_bans_name(const struct operator_bans *bans, const char *name, bool monitored,
+                                              int64_t now)
 {
     const struct operator_ban *found = NULL;
     const char *at = strrchr(name, '@'), *domain = at ? at + 1 : name;
@@ -247,7 +263,7 @@ const struct operator_ban *operator_bans_name(const struct operator_bans *bans, 
         while (link != 0 &&
                !(is_name(&bans->bans[link - 1].target) && strcmp(bans->bans[link - 1].target.name, domain) == 0))
             link = bans->bans[link - 1].next;
-        found = link != 0 ? in_force(&bans->bans[link - 1], now) : NULL;
+        found = link != 0 ? in_force(&bans->bans[link - 1], monitored, now) : NULL;
         domain = strchr(domain, '.');
         domain = domain ? domain + 1 : NULL;
     }
@@ -258,7 +274,7 @@ const struct operator_ban *operator_bans_around(const struct operator_bans *bans
                                                 int64_t now)
 {
     if (!is_name(&ban->target))
-        return find_client(bans, &ban->target.clients.addr, ban->target.clients.bits, now);
+        return find_client(bans, &ban->target.clients.addr, ban->target.clients.bits, true, now);
     const char *dot = strchr(ban->target.name, '.');
-    return dot ? operator_bans_name(bans, dot + 1, now) : NULL;
+    return dot ? operator_bans_name(bans, dot + 1, true, now) : NULL;
 }

@@ -6,6 +6,16 @@
 
 #include "tool/tool.h"
 
+/* What becomes of a ban in a dry run. */
+static const char *watched(const json_t *answer)
+{
+    if (strcmp(field_text(answer, "action"), "monitor") != 0)
+        return "";
+    return field_true(answer, "monitored")
+               ? ", but mode = monitor: it is only watched, and stays so until it is banned again after the dry run"
+               : ", but mode = monitor: it is only watched as long as the dry run lasts";
+}
+
 int tool_ban(struct tool *tool)
 {
     char *seconds = NULL;
@@ -23,13 +33,12 @@ int tool_ban(struct tool *tool)
     if (status != EX_OK)
         return status;
     double length = field_number(answer, "for");
-    bool watched = strcmp(field_text(answer, "action"), "monitor") == 0;
     if (length < 0)
         status = tool_unexpected("for");
     if (status == EX_OK && !tool->json)
         screen_say(&tool->screen, 0, "%s %s %s%s", field_text(answer, "target"),
                    field_true(answer, "changed") ? "was banned already; now it is for" : "is banned for",
-                   text_duration(length, left), watched ? ", but mode = monitor: it is only watched" : "");
+                   text_duration(length, left), watched(answer));
     json_decref(answer);
     return status;
 }

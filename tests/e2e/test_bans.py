@@ -46,7 +46,7 @@ def test_an_address_is_out_and_in_again(mta, gate, control):
     held = enter(mta.port, "127.7.0.1")
     since = daemon.mark()
     assert control.ban("127.7.0.0/16", 7200) == {"target": "127.7.0.0/16", "for": 7200, "changed": False,
-                                                 "action": "refuse"}
+                                                 "action": "refuse", "monitored": False}
     daemon.wait_line(since, event="ban", target="127.7.0.0/16", length="7200.0s")
     assert daemon.lines(since, event="asked", path="/ban", uid=os.getuid())
     refused(mta.port, "127.7.9.9", refusal=DENIED)
@@ -135,6 +135,24 @@ def test_a_dry_run(postfix, gate, control):
     since = daemon.mark()
     enter(postfix.port, "127.7.0.1")
     daemon.wait_line(since, limit="ban", action="monitor")
+
+
+def test_a_ban_of_a_dry_run_stays_one(postfix, gate, control):
+    daemon = gate(control.section)
+    assert not control.ban("127.9.0.0/16")["monitored"]
+    daemon.reload(control.section + "mode = monitor")
+    assert control.ban("127.7.0.0/16")["monitored"]
+    enter(postfix.port, "127.9.0.1")
+    daemon.reload(control.section)
+    assert {ban["client"]: ban["action"] for ban in control.bans()} == {"127.7.0.0/16": "monitor",
+                                                                        "127.9.0.0/16": "refuse"}
+    since = daemon.mark()
+    enter(postfix.port, "127.7.0.1")
+    daemon.wait_line(since, limit="ban", client="127.7.0.0/16", action="monitor")
+    refused(postfix.port, "127.9.0.1", refusal=DENIED)
+    again = control.ban("127.7.0.0/16")
+    assert (again["changed"], again["action"], again["monitored"]) == (False, "refuse", False)
+    refused(postfix.port, "127.7.0.1", refusal=DENIED)
 
 
 def test_mistakes_change_nothing(postfix, gate, control):

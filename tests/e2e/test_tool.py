@@ -189,8 +189,9 @@ def test_unban_of_who_is_not_banned(postfix, served):
 def test_ban_in_a_dry_run(postfix, served):
     daemon = served("mode = monitor\n")
     watched = ", but mode = monitor: it is only watched"
-    assert good(daemon.tool("ban", "127.0.0.1", "for", "2h")) == f"127.0.0.1 is banned for T{watched}\n"
-    assert good(daemon.tool("ban", "127.0.0.1")) == f"127.0.0.1 was banned already; now it is for T{watched}\n"
+    stays = watched + ", and stays so until it is banned again after the dry run"
+    assert good(daemon.tool("ban", "127.0.0.1", "for", "2h")) == f"127.0.0.1 is banned for T{stays}\n"
+    assert good(daemon.tool("ban", "127.0.0.1")) == f"127.0.0.1 was banned already; now it is for T{stays}\n"
     assert daemon.ask("ban", "127.0.0.1")["action"] == "monitor"
     enter(postfix.port, "127.0.0.1")
     assert good(daemon.tool("explain", "127.0.0.1")).startswith(

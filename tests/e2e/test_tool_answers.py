@@ -218,8 +218,6 @@ OUTPUTS = [
      "a.example was banned already; now it is for 1d\n", 0),
     (["ban", "a.example"], "/ban", {"target": "a.example", "for": 86400, "changed": False, "action": "refuse"},
      "a.example is banned for 1d\n", 0),
-    (["ban", "a.example"], "/ban", {"target": "a.example", "for": 86400, "changed": False, "action": "monitor"},
-     "a.example is banned for 1d, but mode = monitor: it is only watched\n", 0),
     (["unban", "192.0.2.7"], "/unban", {"lifted": 1, "forgotten": 0}, "1 ban was lifted\n", 0),
     (["unban", "192.0.2.7"], "/unban", {"lifted": 12, "forgotten": 3},
      "12 bans were lifted\n3 counts were forgotten\n", 0),
@@ -339,6 +337,8 @@ SENTENCES = [
      "192.0.2.7 would be let in. An administrator has banned 192.0.2.0/24, but mode = monitor: it is only watched."),
     (explained(reasons("ban", "banned", line=None, key=None, mode="monitor", banned=True), mode="monitor"),
      "192.0.2.7 would be let in. An administrator has banned it, but mode = monitor: it is only watched."),
+    (explained(reasons("ban", "banned", line=None, key="192.0.2.0/24", mode="monitor", banned=True)),
+     "192.0.2.7 would be let in. An administrator has banned 192.0.2.0/24, but in a dry run: it is only watched."),
     # Of one name at two places the one that is in force; and until the last of all that refuse has room.
     ({**explained(reasons("client_connections", "full", mode="monitor", count=1, max=1, line=4, next=60, next_when="at"),
                   reasons("client_connections", "full", count=2, max=2, line=5, next=660, next_when="at"),
@@ -369,9 +369,18 @@ def test_explain_says_whom_it_took_it_for(ask):
 
 
 @pytest.mark.parametrize("answer, sentence", SENTENCES, ids=["close", "at", "never", "monitor", "ban", "monitored ban",
-                                                             "monitored ban of it", "two places", "unnamed"])
+                                                             "monitored ban of it", "ban of a dry run", "two places", "unnamed"])
 def test_first_sentence_of_explain(ask, answer, sentence):
     assert ask({"/explain": answer}, "explain", "192.0.2.7").stdout.splitlines()[0] == sentence
+
+
+@pytest.mark.parametrize("monitored, end", [(True, ", and stays so until it is banned again after the dry run"),
+                                            (False, " as long as the dry run lasts")],
+                         ids=["begun in it", "real"])
+def test_ban_in_a_dry_run(ask, monitored, end):
+    answer = {"target": "a.example", "for": 86400, "changed": False, "action": "monitor", "monitored": monitored}
+    assert ask({"/ban": answer}, "ban", "a.example").stdout == \
+        f"a.example is banned for 1d, but mode = monitor: it is only watched{end}\n"
 
 
 def hostile(value):

@@ -114,6 +114,7 @@ struct model_operator_ban {
     struct plain_block block; /* family 0: it is a domain */
     char name[64];
     int64_t since, until; /* not in force: until is over, or 0 */
+    bool rehearsed;       /* it has only ever been imposed in a dry run */
 };
 #define MODEL_OPERATOR_BANS 200
 
@@ -141,7 +142,8 @@ struct model_met {
     uint64_t maxima[4], of_keys[4]; /* that were asked for, by TERM_MAX and the three that follow */
     uint64_t excepted, spared, known_networks, off;
     uint64_t left_alone, renewed, claims, late_claims, late_refused, lapses, forgotten, made_way, cookies;
-    uint64_t untracked, topped_up, rejected, twice, repeated_connects, never_seen, named_late, scores, scored_before;
+    uint64_t untracked, rehearsed, topped_up, rejected, twice, repeated_connects, never_seen, named_late, scores,
+        scored_before;
 };
 extern struct model_met model_met;
 
@@ -277,9 +279,11 @@ bool model_counts_any(const struct model *model, const struct model_history *his
 
 /* True when the target was banned already. There are fewer than MODEL_OPERATOR_BANS in force. */
 bool model_ban(struct model *model, const struct model_operator_ban *ban, int64_t length, int64_t now);
-/* The ban with the longest block that holds the client; of the longest domain of the sender. NULL: there is none. */
-const struct model_operator_ban *model_banned_client(const struct model *model, const struct plain_addr *client);
-const struct model_operator_ban *model_banned_sender(const struct model *model, const char *sender);
+/* The ban with the longest block that holds the client; of the longest domain of the sender; real ones, or those of dry
+ * runs. NULL: there is none. */
+const struct model_operator_ban *model_banned_client(const struct model *model, const struct plain_addr *client,
+                                                     bool rehearsed);
+const struct model_operator_ban *model_banned_sender(const struct model *model, const char *sender, bool rehearsed);
 
 /* The bans that must be listed, in any order. */
 size_t model_bans(struct model *model, int64_t now, struct ban_view *out, size_t room);

@@ -171,6 +171,7 @@ START_TEST(a_ban_says_what_it_does)
     serve();
     json_t *page = get(control_ban, "target=192.0.2.7", 200);
     assert_text(page, "action", "refuse");
+    ck_assert(json_is_false(value_at(page, "monitored")));
     json_decref(page);
     ck_assert(is_refused("192.0.2.7"));
 }
@@ -183,11 +184,23 @@ START_TEST(a_ban_of_a_dry_run_says_what_it_does)
     serve();
     json_t *page = get(control_ban, "target=192.0.2.7", 200);
     assert_text(page, "action", "monitor");
+    ck_assert(json_is_true(value_at(page, "monitored")));
     json_decref(page);
     ck_assert(!is_refused("192.0.2.7"));
     page = get(control_bans, "", 200);
     assert_text(page, "bans.0.action", "monitor");
     json_decref(page);
+    reload();
+    config.monitor = false;
+    ck_assert(!is_refused("192.0.2.7"));
+    page = get(control_bans, "", 200);
+    assert_text(page, "bans.0.action", "monitor");
+    json_decref(page);
+    page = get(control_ban, "target=192.0.2.7", 200);
+    assert_text(page, "action", "refuse");
+    ck_assert(json_is_false(value_at(page, "monitored")) && json_is_false(value_at(page, "changed")));
+    json_decref(page);
+    ck_assert(is_refused("192.0.2.7"));
 }
 END_TEST
 

@@ -413,6 +413,30 @@ START_TEST(each_ban_that_holds_is_told)
 }
 END_TEST
 
+/* It keeps nobody out, nor does it stretch the time until those do no more that do. */
+START_TEST(a_ban_of_a_dry_run_that_is_over)
+{
+    struct prefix spared = prefix_of("198.51.100.0/24");
+    rules_set_monitor(builder, true);
+    start();
+    ban("192.0.2.7", NULL, 9000);
+    ban("198.51.100.7", NULL, 9000);
+    ban(NULL, "a.example", 9000);
+    rules_add_list_prefix(builder, LIST_EXEMPT, &spared);
+    reload();
+    ban("192.0.2.0/24", NULL, 60);
+    explain(client_of("192.0.2.7"));
+    assert_told("ban ban");
+    ck_assert(told[0].mode == MODE_MONITOR && !told[0].keeps_out && told[0].next_ns == 9000 * SECOND);
+    assert_ban(1, "192.0.2.0/24", 60, 60);
+    explain(client_of("198.51.100.7"));
+    assert_told("ban exempt");
+    explain(sender_of("x@a.example", "a.example"));
+    assert_told("ban");
+    ck_assert(told[0].mode == MODE_MONITOR && !told[0].keeps_out);
+}
+END_TEST
+
 START_TEST(monitored_is_told_and_off_is_not)
 {
     rules_set_term(builder, limit_in(RULES_SERVICE, CONNECTIONS, 1), TERM_MODE, MODE_MONITOR);
@@ -590,6 +614,7 @@ static Suite *test_suite(void)
     tcase_add_test(tests, who_keeps_out_is_told_however_much_there_is);
     tcase_add_test(tests, many_places_are_looked_at_in_steps);
     tcase_add_test(tests, each_ban_that_holds_is_told);
+    tcase_add_test(tests, a_ban_of_a_dry_run_that_is_over);
     tcase_add_test(tests, monitored_is_told_and_off_is_not);
     tcase_add_test(tests, each_value_with_who_says_it);
     tcase_add_test(tests, the_lists_that_hold_a_client);
