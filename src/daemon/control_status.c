@@ -100,6 +100,14 @@ static json_t *latency_part_of(struct control *control)
                      number_or_null(latency_part(&reading, 500)), "p99", number_or_null(latency_part(&reading, 990)));
 }
 
+static json_t *bans_part(const struct engine_totals *totals, json_t *list)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:O}", "limits", (json_int_t)(totals->bans - totals->bans_monitored),
+                     "operator", (json_int_t)(totals->operator_bans - totals->operator_bans_monitored),
+                     "limits_monitored", (json_int_t)totals->bans_monitored, "operator_monitored",
+                     (json_int_t)totals->operator_bans_monitored, "list", list);
+}
+
 /* ---- lists ---- */
 
 void control_forget(struct control *control)
@@ -187,10 +195,7 @@ json_t *control_status(struct control *control, const struct evkeyvalq *paramete
          put(page, "turned_away", json_integer((json_int_t)control->turned_away())) &&
          put(page, "claimed", json_integer((json_int_t)totals.claimed)) &&
          put(page, "lapsed", json_integer((json_int_t)totals.lapsed)) &&
-         put(page, "latency", latency_part_of(control)) &&
-         put(page, "bans",
-             json_pack("{s:I, s:I, s:O}", "limits", (json_int_t)totals.bans, "operator",
-                       (json_int_t)totals.operator_bans, "list", control->lists.bans)) &&
+         put(page, "latency", latency_part_of(control)) && put(page, "bans", bans_part(&totals, control->lists.bans)) &&
          put(page, "clients", json_incref(control->lists.clients)) &&
          put(page, "domains", json_incref(control->lists.domains));
     counters_free(&counters);

@@ -182,8 +182,11 @@ static void add_verdicts(struct page *page, struct control *control)
 static void add_bans(struct page *page, const struct engine_totals *totals)
 {
     family(page, "tidegate_bans", "gauge", "Bans in force, by who has begun them.");
-    sample_of(page, "by", "limit", totals->bans);
-    sample_of(page, "by", "operator", totals->operator_bans);
+    sample_of(page, "by", "limit", totals->bans - totals->bans_monitored);
+    sample_of(page, "by", "operator", totals->operator_bans - totals->operator_bans_monitored);
+    family(page, "tidegate_bans_monitored", "gauge", "Bans that are only watched and keep nobody out, likewise.");
+    sample_of(page, "by", "limit", totals->bans_monitored);
+    sample_of(page, "by", "operator", totals->operator_bans_monitored);
 }
 
 /* ---- how full, how fast ---- */

@@ -176,6 +176,7 @@ void upkeep_status(struct upkeep *upkeep)
     for (size_t i = 0; i < count; i++)
         refused += limits[i].actions[ACTION_REFUSE];
     snprintf(text, sizeof text, "%" PRIu32 " sessions, %" PRIu64 " refused since the start, %" PRIu32 " bans",
-             totals.sessions - totals.pending, refused, totals.bans + totals.operator_bans);
+             totals.sessions - totals.pending, refused,
+             totals.bans - totals.bans_monitored + totals.operator_bans - totals.operator_bans_monitored);
     supervisor_status(text);
 }

@@ -501,6 +501,8 @@ size_t engine_counters(const struct engine *engine, size_t from, struct counter_
 struct engine_totals engine_totals(const struct engine *engine)
 {
     struct table_totals table = table_totals(engine->table);
+    const uint32_t operator_bans = operator_bans_count(engine->operator_bans);
+    const bool dry = rules_monitor(tally_rules(engine->current));
     struct engine_totals totals = {
         .sessions = engine->in + engine->pending - engine->held[HELD_NOTHING].count,
         .pending = engine->pending,
@@ -516,7 +518,9 @@ struct engine_totals engine_totals(const struct engine *engine)
         .lapsed = engine->lapsed,
         .exempted = engine->exempted,
         .bans = table.banned,
-        .operator_bans = operator_bans_count(engine->operator_bans),
+        .operator_bans = operator_bans,
+        .bans_monitored = dry ? table.banned : table.watched,
+        .operator_bans_monitored = dry ? operator_bans : operator_bans_monitored(engine->operator_bans),
     };
     memcpy(totals.events, engine->events, sizeof totals.events);
     return totals;

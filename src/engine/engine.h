@@ -193,6 +193,9 @@ struct engine_totals {
     /* In force: those of limits, monitored ones too, and of administrators. One that has run out leaves the former with
      * the sweep of its record, the latter with the next engine_sweep(). */
     uint32_t bans, operator_bans;
+    /* Of these, those that keep nobody out, by what they were when they began; all where everything is only monitored.
+     */
+    uint32_t bans_monitored, operator_bans_monitored;
 };
 struct engine_totals engine_totals(const struct engine *engine);
 

@@ -82,6 +82,8 @@ struct limit_totals {
 #define BAN_RANK(ban) ((ban) >> 4)
 #define BAN(rank, slot) ((uint8_t)((rank) << 4 | (1 + (slot))))
 enum { RANK_MONITOR, RANK_SCORE, RANK_BLOCK };
+_Static_assert(BAN(RANK_MONITOR, RECORD_WINDOWS) <= TABLE_BAN_WATCHED && BAN(RANK_SCORE, 0) > TABLE_BAN_WATCHED,
+               "the table knows which bans are only watched");
 
 /* So many different lengths of bans are told apart. */
 #define BAN_LENGTHS 255

@@ -14,7 +14,7 @@
 
 struct table {
     uint64_t seed[2];
-    uint32_t room, used, banned;
+    uint32_t room, used, banned, watched;
     uint32_t fresh;      /* records from here on were never used, and their memory never touched */
     uint32_t free;       /* list of records that were: index plus one, 0: none */
     uint32_t hand;       /* the next record to look at for eviction, */
@@ -147,7 +147,9 @@ void table_ban(struct table *table, uint32_t index, uint8_t ban, uint8_t length,
 {
     struct record *record = table_record(table, index);
     assert(ban != 0);
-    table->banned += record->ban == 0;
+    table_unban(table, index);
+    table->banned++;
+    table->watched += ban <= TABLE_BAN_WATCHED;
     record->ban = ban;
     record->ban_length = length;
     record->ban_until = until;
@@ -157,6 +159,7 @@ void table_unban(struct table *table, uint32_t index)
 {
     struct record *record = table_record(table, index);
     table->banned -= record->ban != 0;
+    table->watched -= record->ban != 0 && record->ban <= TABLE_BAN_WATCHED;
     record->ban = 0;
 }
 
@@ -293,5 +296,6 @@ void table_remove(struct table *table, uint32_t index)
 
 struct table_totals table_totals(const struct table *table)
 {
-    return (struct table_totals){table->used, table->room, table->banned, table->evicted, table->untracked};
+    return (struct table_totals){table->used,    table->room,    table->banned,
+                                 table->watched, table->evicted, table->untracked};
 }

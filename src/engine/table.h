@@ -22,6 +22,9 @@
 #define TABLE_ROOM_MAX (UINT32_C(1) << 27)
 #define TABLE_GROUP_MAX ((UINT64_C(1) << 48) - 1)
 
+/* A ban up to this keeps nobody out, and is counted apart. */
+#define TABLE_BAN_WATCHED 0x0f
+
 /* To find a record to evict, so many that could be are looked at, and so many passed over in all. */
 #define TABLE_LOOK 64
 #define TABLE_PASS 1000
@@ -41,7 +44,7 @@ struct record {
     uint16_t reputation_step; /* reputation.h; of a name whose networks are counted: its epoch (records.c) */
     uint32_t group_low;       /* 48 bits that say whose counters these are */
     uint16_t group_high;
-    uint8_t ban;        /* 0: not banned; else whatever the engine says */
+    uint8_t ban;        /* 0: not banned; up to TABLE_BAN_WATCHED: only watched; else whatever the engine says */
     uint8_t ban_length; /* likewise */
     struct window windows[RECORD_WINDOWS];
 };
@@ -117,6 +120,7 @@ void table_remove(struct table *table, uint32_t index);
 struct table_totals {
     uint32_t used, room; /* records */
     uint32_t banned;     /* of these, also those whose ban is over and was not swept yet */
+    uint32_t watched;    /* of those, by a ban up to TABLE_BAN_WATCHED */
     uint64_t evicted;    /* records that were not dead, since table_new() */
     uint64_t untracked;  /* times that table_obtain() found no room, since table_new() */
 };

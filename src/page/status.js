@@ -306,7 +306,8 @@ function showVerdict(limits, refused, monitored) {
 function showTop(refused, monitored) {
     const dry = report.mode === "monitor";
     const {open, pending, room} = report.sessions;
-    const {limits, operator} = report.bans;
+    const {limits, operator, limits_monitored, operator_monitored} = report.bans;
+    const watched = limits_monitored + operator_monitored;
     say(at("host"), location.host);
     say(at("mode"), dry ? "Dry run (mode = monitor): nothing is refused" : "On duty (mode = block)");
     at("mode").className = dry ? "pill dry" : "pill";
@@ -320,7 +321,8 @@ function showTop(refused, monitored) {
     say(at("tile-monitored"), number(monitored));
     say(at("note-monitored"), "in the last hour; these were let through");
     say(at("tile-bans"), number(limits + operator));
-    say(at("note-bans"), `${number(limits)} by limits, ${number(operator)} by an administrator`);
+    say(at("note-bans"), `${number(limits)} by limits, ${number(operator)} by an administrator` +
+        (watched ? `; ${number(watched)} in dry run, let through` : ""));
 }
 
 const isFull = scope => scope.max !== null && scope.sessions >= scope.max;
@@ -388,7 +390,7 @@ const sinceStart = limit => [["refused", "refused"], ["monitored", "in dry run"]
     .filter(([field]) => limit[field]).map(([field, word]) => `${word} ${number(limit[field])}`).join(", ");
 
 function showBans() {
-    const {limits, operator, list} = report.bans;
+    const {limits, operator, limits_monitored, operator_monitored, list} = report.bans;
     fill(at("bans"), list, [
         (cell, ban) => {
             sayName(cell, ban.client === null ? ban.key : ban.client);
@@ -402,7 +404,7 @@ function showBans() {
         (cell, ban) => say(cell, duration(ban.left)),
         (cell, ban) => say(part(cell, "code", "lift"), spelt(ban.lift)),
     ]);
-    const all = limits + operator;
+    const all = limits + operator + limits_monitored + operator_monitored;
     say(at("bans-more"), all > list.length && list.length
         ? `The ${number(list.length)} with the most time left, of ${number(all)}. All of them: tidegate bans` : "");
 }

@@ -161,8 +161,14 @@ static void show_totals(const json_t *status, const struct screen *screen)
     const json_t *bans = field_object(status, "bans"), *table = field_object(status, "table");
     const json_t *latency = field_object(status, "latency");
 
+    const double of_limits = field_number(bans, "limits_monitored");
+    const double watched = of_limits + field_number(bans, "operator_monitored");
+
     screen_say(screen, 2, "Bans in force: %.0f by limits, %.0f by an administrator", field_number(bans, "limits"),
                field_number(bans, "operator"));
+    if (watched >= 1)
+        screen_say(screen, 2, "Bans that are only watched: %.0f by limits, %.0f by an administrator", of_limits,
+                   watched - of_limits);
     show_counts("Events:", field_object(status, "events"), screen);
     screen_say(screen, 2, "Records: %.0f of %.0f; exempted: %.0f", field_number(table, "keys"),
                field_number(table, "room"), field_number(status, "exempted"));

@@ -209,7 +209,7 @@ def test_nonsense(site):
                 mail_flows(daemon)
         visitor.stop()
     status = daemon.control.status()
-    assert status["bans"] == {"limits": 0, "operator": 0, "list": []}
+    assert status["bans"] == {"limits": 0, "operator": 0, "limits_monitored": 0, "operator_monitored": 0, "list": []}
     assert status["sessions"]["open"] == 0
     wait_until(lambda: len(sockets(daemon.pid)) <= len(before), "the descriptors are given back")
 

@@ -205,6 +205,27 @@ def test_a_dry_run_is_seen_as_one(mta, watched, directory):
     assert verdicts(control, "refuse") == {"service_sessions": 1}
 
 
+def test_bans_that_keep_nobody_out(postfix, watched, directory):
+    """They are counted apart from those in force; with mode = monitor that is each."""
+    config = """limit client_connections { max = 1  window = 1h  ban = 1h  except = { "127.7.0.3" } }
+                limit few { count = connections  per = client  max = 1  window = 1h  ban = 1h  mode = monitor
+                            except = { "127.7.0.1", "127.7.0.2" } }\n"""
+    daemon, control = watched(config)
+    for client in ("127.7.0.1", "127.7.0.2"):
+        enter(postfix.port, client).quit()
+        refused(postfix.port, client, refusal=CONNECTION_RATE)
+    for _ in range(2):
+        enter(postfix.port, "127.7.0.3").quit()
+
+    def bans():
+        page, status = control.metrics(), control.json("/status.json")["bans"]
+        return [(page[f"tidegate_bans{apart}", 'by="limit"'], status[f"limits{apart}"]) for apart in ("", "_monitored")]
+
+    assert bans() == [(2, 2), (1, 1)]
+    daemon.reload(f'control {{ socket = "{directory}/control" }}\n{config}mode = monitor\n')
+    assert bans() == [(0, 0), (3, 3)]
+
+
 def test_no_counter_falls_over_a_reload(postfix, watched, directory):
     """What each limit has done goes on, whatever its place in the file; one that is not there any more says nothing."""
     mine = "limit mine { count = connections  per = client  max = 1  window = 1h }\n"

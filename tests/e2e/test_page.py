@@ -323,6 +323,11 @@ def test_daemon_gone_and_back(served, browser):
     page = browser.page()
     assert page["text"]["verdict-title"] == "Dry run: nobody is refused, 0 would have been in the last hour"
     assert "Dry run" in page["text"]["mode"] and page["rows"]["scopes"][0][1] == "0 of 7"
+    assert " 200 " in post(served.control, "/ban", "target=192.0.2.0/24&for=7200")
+    browser.wait("return document.querySelector('#bans tbody tr') !== null")
+    text = browser.page()["text"]
+    assert text["tile-bans"] == "0"  # it keeps nobody out
+    assert text["note-bans"] == "0 by limits, 0 by an administrator; 1 in dry run, let through"
     assert all("net::ERR_" in complaint for complaint in browser.complaints())
 
 

@@ -201,6 +201,9 @@ SOME_DOMAINS = [{"domain": "spam.example", "messages": 9, "refused": 3, "monitor
                  "monitored": 0}]
 
 OUTPUTS = [
+    (["status"], "/status.json",
+     status(bans={"limits": 4, "operator": 1, "limits_monitored": 12, "operator_monitored": 3, "list": []}),
+     STATUS.replace("Events:", "Bans that are only watched: 12 by limits, 3 by an administrator\nEvents:"), 0),
     (["status"], "/status.json", status(), STATUS, 0),
     (["bans"], "/bans", {"bans": SOME_BANS, "left_out": 7}, BANS, 0),
     (["bans"], "/bans", {"bans": [], "left_out": 0}, "Nobody is banned.\n", 0),

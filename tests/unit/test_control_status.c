@@ -195,6 +195,35 @@ START_TEST(bans_in_the_order_of_the_time_left)
 }
 END_TEST
 
+/* "In force" is what keeps somebody out. */
+START_TEST(bans_that_are_only_watched_are_counted_apart)
+{
+    limit_block_id block = limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_CONNECTIONS, 1);
+    rules_set_term(builder, block, TERM_BAN, HOUR);
+    rules_set_term(builder, block, TERM_MODE, MODE_MONITOR);
+    serve();
+    const struct ban_target target = {.name = "spam.example"};
+    ck_assert_int_eq(engine_ban(engine, &target, 2 * HOUR, now), BAN_BEGUN);
+    connect_from("192.0.2.1");
+    connect_from("192.0.2.1");
+    json_t *page = get(control_status, "", 200);
+    assert_int(page, "bans.limits", 0);
+    assert_int(page, "bans.operator", 1);
+    assert_int(page, "bans.limits_monitored", 1);
+    assert_int(page, "bans.operator_monitored", 0);
+    assert_size(page, "bans.list", 2);
+    json_decref(page);
+    rules_set_monitor(builder, true);
+    reload();
+    page = get(control_status, "", 200);
+    assert_int(page, "bans.limits", 0);
+    assert_int(page, "bans.operator", 0);
+    assert_int(page, "bans.limits_monitored", 1);
+    assert_int(page, "bans.operator_monitored", 1);
+    json_decref(page);
+}
+END_TEST
+
 /* The engine's names are what mail/names.h makes of them; here they are as odd as can be. */
 START_TEST(hostile_names)
 {
@@ -403,6 +432,7 @@ static Suite *test_suite(void)
     tcase_add_test(status, percentiles_are_bounds_of_buckets);
     tcase_add_test(status, lists_are_kept_for_two_seconds);
     tcase_add_test(status, bans_in_the_order_of_the_time_left);
+    tcase_add_test(status, bans_that_are_only_watched_are_counted_apart);
     tcase_add_test(status, hostile_names);
     tcase_add_test(status, no_parameters);
     tcase_add_test(status, history_of_an_hour);

@@ -173,6 +173,8 @@ START_TEST(what_has_happened)
     assert_value("tidegate_verdicts_total", "limit=\"client_recipients\",action=\"refuse\"", 1);
     assert_value("tidegate_bans", "by=\"limit\"", 1);
     assert_value("tidegate_bans", "by=\"operator\"", 1);
+    assert_value("tidegate_bans_monitored", "by=\"limit\"", 0);
+    assert_value("tidegate_bans_monitored", "by=\"operator\"", 0);
     assert_value("tidegate_bans_begun_total", "limit=\"client_recipients\"", 1);
     assert_value("tidegate_table_room", "", 256);
     assert_value("tidegate_activity_evicted_total", "of=\"clients\"", 0);
@@ -181,9 +183,14 @@ START_TEST(what_has_happened)
     assert_value("tidegate_waiting_max", "", 100);
     assert_value("tidegate_turned_away_total", "", 3);
     waiting_leave(control.waiting);
+    rules_set_monitor(builder, true);
+    reload();
     config.monitor = true;
     scrape();
     assert_value("tidegate_monitor_mode", "", 1);
+    assert_value("tidegate_bans", "by=\"limit\"", 0);
+    assert_value("tidegate_bans_monitored", "by=\"limit\"", 1);
+    assert_value("tidegate_bans_monitored", "by=\"operator\"", 1);
 }
 END_TEST
 

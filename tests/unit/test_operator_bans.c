@@ -271,6 +271,38 @@ START_TEST(a_ban_of_a_dry_run_never_becomes_real)
 }
 END_TEST
 
+static void assert_monitored_bans(uint32_t bans, uint32_t monitored)
+{
+    const struct engine_totals totals = engine_totals(engine);
+    ck_assert_uint_eq(totals.operator_bans, bans);
+    ck_assert_uint_eq(totals.operator_bans_monitored, monitored);
+}
+
+START_TEST(those_of_a_dry_run_are_counted_apart)
+{
+    struct ban_target client = block("192.0.2.1"), domain = name("spam.example");
+    rules_set_monitor(builder, true);
+    start();
+    ban(client, HOUR);
+    ban(domain, 2 * HOUR);
+    reload();
+    assert_monitored_bans(2, 2);
+    ban(client, 2 * HOUR);
+    assert_monitored_bans(2, 1);
+    ban(block("192.0.2.2"), HOUR);
+    reload_as_dry_run(true);
+    assert_monitored_bans(3, 3); /* nobody is refused */
+    ban(block("192.0.2.3"), HOUR);
+    reload_as_dry_run(false);
+    assert_monitored_bans(4, 2);
+    now += HOUR;
+    engine_sweep(engine, now);
+    assert_monitored_bans(2, 1);
+    ck_assert_uint_eq(lift_name("spam.example"), 1);
+    assert_monitored_bans(1, 0);
+}
+END_TEST
+
 /* What is only watched hides neither a wider ban nor a list. */
 START_TEST(a_ban_of_a_dry_run_changes_nothing_for_the_others)
 {
@@ -488,7 +520,9 @@ START_TEST(what_is_listed)
     const size_t count = list();
     ck_assert_uint_eq(count, 5);
     ck_assert_uint_eq(engine_totals(engine).bans, 4);
+    ck_assert_uint_eq(engine_totals(engine).bans_monitored, 1);
     ck_assert_uint_eq(engine_totals(engine).operator_bans, 1);
+    ck_assert_uint_eq(engine_totals(engine).operator_bans_monitored, 0);
     ck_assert_int_eq(views[0].limit, LIMIT_BAN); /* the administrators' come first */
     ck_assert_str_eq(views[0].scope, "service");
     ck_assert_int_eq(views[0].since_ns, 5 * SECOND);
@@ -516,6 +550,7 @@ START_TEST(what_is_listed)
     ck_assert_uint_eq(list(), 2);
     engine_sweep(engine, now);
     ck_assert_uint_eq(engine_totals(engine).bans, 2);
+    ck_assert_uint_eq(engine_totals(engine).bans_monitored, 1);
     ck_assert_uint_eq(engine_totals(engine).operator_bans, 0);
 }
 END_TEST
@@ -1014,6 +1049,7 @@ static Suite *test_suite(void)
     tcase_add_test(operators, beside_the_deny_list);
     tcase_add_test(operators, only_monitored_where_everything_is);
     tcase_add_test(operators, a_ban_of_a_dry_run_never_becomes_real);
+    tcase_add_test(operators, those_of_a_dry_run_are_counted_apart);
     tcase_add_test(operators, a_ban_of_a_dry_run_changes_nothing_for_the_others);
     tcase_add_test(operators, open_sessions_go_on_and_the_client_is_not_blamed);
     tcase_add_test(operators, it_outlives_a_reload_also_one_under_way);

@@ -467,7 +467,7 @@ START_TEST(random_operations)
         case 6:
             if (at != TABLE_NONE && (phase == 2 || prng_below(&prng, 8) == 0)) {
                 list[at].ban_until = now + 1 + prng_below(&prng, 8000);
-                list[at].ban = (uint8_t)(1 + prng_below(&prng, 255));
+                list[at].ban = (uint8_t)(1 + prng_below(&prng, prng_below(&prng, 2) ? 255 : 15));
                 table_ban(table, at, list[at].ban, (uint8_t)prng_below(&prng, 256), (uint32_t)list[at].ban_until);
             } else if (at != TABLE_NONE && prng_below(&prng, 8) == 0) {
                 list[at].ban_until = list[at].ban = 0;
@@ -501,7 +501,7 @@ START_TEST(random_operations)
         ck_assert_msg(totals.used == used && totals.evicted == evicted && totals.untracked == untracked,
                       "run %u, step %u: totals", (unsigned)run, step);
     }
-    uint32_t banned = 0;
+    uint32_t banned = 0, watched = 0;
     ck_assert_uint_eq(table_extent(table), fresh);
     for (uint32_t i = 0; i < NAIVE_ROOM; i++) {
         if (!list[i].used) {
@@ -517,8 +517,10 @@ START_TEST(random_operations)
         ck_assert_uint_eq(record->ban, list[i].ban);
         ck_assert_ptr_eq(table_at(table, i), record);
         banned += list[i].ban != 0;
+        watched += list[i].ban != 0 && list[i].ban <= TABLE_BAN_WATCHED;
     }
     ck_assert_uint_eq(table_totals(table).banned, banned);
+    ck_assert_uint_eq(table_totals(table).watched, watched);
     ck_assert_uint_gt(evicted, 0);
     ck_assert_uint_gt(untracked, 0);
     table_free(&table);
