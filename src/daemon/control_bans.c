@@ -5,10 +5,10 @@
 
 #include <string.h>
 
+#include "config/keys.h"
 #include "daemon/json_parts.h"
 #include "daemon/reading.h"
 #include "daemon/report.h"
-#include "mail/names.h"
 
 #define LISTED_MAX 10000
 #define LISTED_DEFAULT 1000
@@ -164,8 +164,19 @@ static void lift(struct control *control, const struct unban *unban, struct unba
     } while (next != 0);
 }
 
-/* A name, in each form in which a limit may count it: what a client says in HELO may look like an address, and the name
- * of a user like anything. */
+/* A user, marked as in the configuration (keys.h). */
+static void lift_user(struct control *control, const char *name, struct unban *unban, struct unbanned *done)
+{
+    struct ban_target target = {.name = ""};
+
+    name_user(name, target.name);
+    unban->target = &target;
+    unban->users = true;
+    lift(control, unban, done);
+}
+
+/* A name, in each form in which a limit may count it: what a client says in HELO may look like an address or a marked
+ * user, and the name of a user like anything. */
 static void lift_name(struct control *control, const char *text, struct unban *unban, struct unbanned *done)
 {
     static void (*const forms[])(const char *, char[NAME_SIZE]) = {name_domain, name_address, name_user};
@@ -182,6 +193,8 @@ static void lift_name(struct control *control, const char *text, struct unban *u
         if (!known)
             lift(control, unban, done);
     }
+    if (strncmp(text, KEY_USER_MARK, strlen(KEY_USER_MARK)) == 0)
+        lift_user(control, text + strlen(KEY_USER_MARK), unban, done);
 }
 
 json_t *control_unban(struct control *control, const struct evkeyvalq *parameters, int *status)

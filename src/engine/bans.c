@@ -128,10 +128,15 @@ struct owners {
     enum addr_family family; /* of the client; ADDR_NONE: the key is a name's */
 };
 
-/* Whether the limits of that group count clients; they count names else. */
+/* Whom the limits of that group count. */
+static enum limit_per per_of(const struct rules *rules, const struct group_block *group)
+{
+    return rules->limits[rules->blocks[group->block].limit].per;
+}
+
 static bool of_clients(const struct rules *rules, const struct group_block *group)
 {
-    return rules->limits[rules->blocks[group->block].limit].per == PER_CLIENT;
+    return per_of(rules, group) == PER_CLIENT;
 }
 
 static struct owners find_owners(const struct rules *rules, const struct record *record)
@@ -305,7 +310,7 @@ static void lift_operator(struct lifting *lifting, uint32_t index)
     const struct unban *unban = lifting->unban;
     const int64_t now = lifting->engine->now;
 
-    if (!ban || ban->until <= now || !recent(unban, now - ban->since) ||
+    if (!ban || unban->users || ban->until <= now || !recent(unban, now - ban->since) ||
         (unban->limit && strcmp(unban->limit, limit_name(LIMIT_BAN)) != 0))
         return;
     if (unban->target) {
@@ -407,7 +412,8 @@ static void lift_looked_up(struct lifting *lifting, uint64_t group)
     struct owners owners = {.family = (enum addr_family)lifting->unban->target->clients.addr.family};
 
     owners.blocks = rules_group_from(lifting->rules, group, &owners.count);
-    if (owners.count == 0 || of_clients(lifting->rules, owners.blocks) != (owners.family != ADDR_NONE))
+    if (owners.count == 0 || of_clients(lifting->rules, owners.blocks) != (owners.family != ADDR_NONE) ||
+        (lifting->unban->users && per_of(lifting->rules, owners.blocks) != PER_USER))
         return;
     for (unsigned i = 0; i < lifting->key_count; i++) {
         uint32_t index = table_find(table, owners.blocks->group ^ owners.family, lifting->keys[i]);

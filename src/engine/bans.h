@@ -70,6 +70,7 @@ struct unban {
                                         that limits have begun; an administrator's only if it is the same block or in
                                         it. A name, or what a ban_view has in its stead: that very name; of an
                                         administrator's its subdomains, too */
+    bool users;                      /* the target is the name of a user: of limits per user alone */
     const char *limit;               /* its name; "ban": administrators'; NULL: whatever it is */
     int64_t since_ns;                /* began so long ago at most; 0: whenever */
 };

@@ -74,10 +74,11 @@ const struct command commands[] = {
         .most = 1,
         .summary = "lift bans: one, a network's, all of a limit",
         .text = "Lifts the bans that fit everything that is given: those of TARGET (an address, a\n"
-                "CIDR block, a domain or another name that is counted), those of a limit (\"ban\":\n"
-                "administrators'), those that began not longer ago than a duration. A target or a\n"
-                "limit must be given. With a target and no --since, what limits have counted for\n"
-                "it is forgotten, too, be it banned or not. Exits with 1 when there was neither.\n"
+                "CIDR block, a domain or another name that is counted; user:NAME as a user alone),\n"
+                "those of a limit (\"ban\": administrators'), those that began not longer ago than\n"
+                "a duration. A target or a limit must be given. With a target and no --since,\n"
+                "what limits have counted for it is forgotten, too, be it banned or not. Exits\n"
+                "with 1 when there was neither.\n"
                 "\n"
                 "    tidegate unban 192.0.2.7\n"
                 "    tidegate unban --limit client_connections --since 10m\n",

@@ -11,7 +11,7 @@ import pytest
 
 from daemon import run
 from sandbox import DEADLINE, die_with_parent, is_stopped, wait_until
-from smtp import CONNECTION_RATE, DENIED, Client, enter, enter_soon, fill, refused
+from smtp import CONNECTION_RATE, DENIED, MESSAGE_RATE, Client, enter, enter_proxied, enter_soon, fill, refused
 from toolside import BINARY, as_nobody, complete, environment, is_harmless, on_terminal, terminal, tidegate
 
 CONFIG = """\
@@ -184,6 +184,20 @@ def test_unban_of_who_is_not_banned(postfix, served):
     assert daemon.tool("explain", "127.0.0.2").returncode == 0
     enter(postfix.port, "127.0.0.2")
     assert good(daemon.tool("unban", "127.0.0.3"), 1).startswith("no such ban was in force")
+
+
+def test_unban_of_a_user(postfix, served):
+    """As the configuration and explain write one."""
+    daemon = served("limit user_messages { count = messages  per = user  max = 1  window = 1h  ban = 1h }\n")
+    joe = enter_proxied(postfix.port, "192.0.2.1", login="joe")
+    joe.send_message()
+    joe.expect_refusal("MAIL FROM:<a@client.example>", MESSAGE_RATE)
+    assert daemon.tool("explain", "user:joe").returncode == 1
+    result = daemon.tool("ban", "user:joe")
+    assert result.returncode == 64 and "neither an address nor a block (192.0.2.0/24) nor a domain" in result.stderr
+    assert good(daemon.tool("unban", "user:joe")) == "1 ban was lifted\n"
+    assert daemon.tool("explain", "user:joe").returncode == 0
+    enter_proxied(postfix.port, "192.0.2.1", login="joe").send_message()
 
 
 def test_ban_in_a_dry_run(postfix, served):

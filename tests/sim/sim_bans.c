@@ -61,7 +61,7 @@ void event_ban(void)
 static size_t unban_both(const struct model_operator_ban *target, const char *limit, int64_t since_ns)
 {
     const struct ban_target told = target ? told_target(target) : (struct ban_target){.name = ""};
-    const struct unban unban = {target ? &told : NULL, limit, since_ns};
+    const struct unban unban = {.target = target ? &told : NULL, .limit = limit, .since_ns = since_ns};
     uint64_t next = 0;
     struct unbanned done = {0}, wanted = {0};
 

@@ -243,6 +243,49 @@ START_TEST(of_all_forms_of_a_name)
 }
 END_TEST
 
+/* As configuration and explain write it: nobody else of that name gets in. */
+START_TEST(a_user_that_is_marked)
+{
+    static const enum limit_per pers[] = {PER_HELO, PER_SENDER, PER_USER};
+    static const char *const names[] = {"helo_messages", "sender_messages", "user_messages"};
+    for (size_t i = 0; i < 3; i++)
+        rules_set_term(builder, custom_in(RULES_SERVICE, names[i], COUNT_MESSAGES, pers[i], 1, HOUR), TERM_BAN, HOUR);
+    serve();
+    static const struct {
+        const char *helo, *sender, *user;
+    } banned[] = {
+        {"joe", NULL, NULL}, {NULL, NULL, "joe"}, {NULL, "joe@a.example", NULL}, {NULL, NULL, "joe@a.example"}};
+    for (size_t i = 0; i < 4; i++) {
+        session_id id = connect_from("203.0.113.1");
+        said.helo = banned[i].helo;
+        said.user = banned[i].user;
+        for (int j = 0; j < 2; j++)
+            mail(id, banned[i].sender ? banned[i].sender : "");
+        ck_assert_msg(verdict.kind == VERDICT_REFUSE, "case %zu", i);
+        leave(id);
+    }
+    ban("target=joe");
+    ck_assert_int_eq(lift("target=user:Joe&limit=helo_messages"), 0);
+    ck_assert_int_eq(lift("target=user:nobody"), 0);
+    ck_assert_int_eq(lift("target=user:"), 0);
+    ck_assert_int_eq(lift("target=user:Joe"), 1);
+    ck_assert_str_eq(told, "unban user:Joe - 0 1 0");
+    ck_assert_int_eq(lift("target=user:Joe"), 0);
+    ck_assert_int_eq(lift("target=user:joe@a.example&limit=user_messages&since=60"), 1);
+    ck_assert_int_eq(lift("target=joe"), 2); /* of the name in HELO, and the administrator's */
+    ck_assert_int_eq(lift("target=joe@a.example"), 1);
+
+    session_id id = connect_from("203.0.113.1"); /* what a client says may look like it, and its command lifts it */
+    said.user = NULL;
+    said.helo = "user:joe";
+    for (int j = 0; j < 2; j++)
+        mail(id, "");
+    leave(id);
+    ck_assert_int_eq(lift("target=user:joe"), 1);
+    assert_mistake(control_ban, "target=user:joe", 400, "neither an address nor a block (192.0.2.0/24) nor a domain");
+}
+END_TEST
+
 /* A client may have said nothing in HELO, and that is a name; dots and blanks are no way to write it. */
 START_TEST(nothing_is_no_slip_of_the_pen)
 {
@@ -329,6 +372,7 @@ static Suite *test_suite(void)
     tcase_add_test(pages, a_ban_says_what_it_does);
     tcase_add_test(pages, a_ban_of_a_dry_run_says_what_it_does);
     tcase_add_test(pages, of_all_forms_of_a_name);
+    tcase_add_test(pages, a_user_that_is_marked);
     tcase_add_test(pages, nothing_is_no_slip_of_the_pen);
     tcase_add_test(pages, mistakes_are_told_with_what_would_be_right);
     tcase_add_test(pages, no_room_for_more);

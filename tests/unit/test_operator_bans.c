@@ -56,7 +56,7 @@ static const struct ban_view *view_of(size_t count, const char *limit, const cha
 
 static size_t lift(const struct ban_target *target, const char *limit, int64_t since)
 {
-    const struct unban unban = {target, limit, since};
+    const struct unban unban = {.target = target, .limit = limit, .since_ns = since};
     uint64_t next = 0;
     struct unbanned done = {0};
     do
