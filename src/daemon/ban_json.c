@@ -4,23 +4,14 @@
 #include "daemon/control.h"
 
 #include <stdio.h>
-#include <string.h>
+
+#include "config/shell_word.h"
 
 json_t *lift_command(const char *target)
 {
-    char text[4 * KEY_TEXT_SIZE + 32] = "tidegate unban ";
-    size_t length = strlen(text);
+    char word[SHELL_WORD_SIZE(KEY_TEXT_SIZE)], text[sizeof word + 16];
 
-    if (target[0] == '-')
-        length += (size_t)sprintf(text + length, "-- ");
-    if (target[0] && strspn(target, "abcdefghijklmnopqrstuvwxyz0123456789.:/@_-") == strlen(target)) {
-        strcpy(text + length, target);
-        return json_string(text);
-    }
-    text[length++] = '\'';
-    for (; *target; target++)
-        length += (size_t)sprintf(text + length, *target == '\'' ? "'\\''" : "%c", *target);
-    strcpy(text + length, "'");
+    snprintf(text, sizeof text, "tidegate unban %s", shell_word(target, word));
     return control_text(text);
 }
 

@@ -164,6 +164,22 @@ static void lift(struct control *control, const struct unban *unban, struct unba
     } while (next != 0);
 }
 
+/* The ban, as JSON, that keeps the target out whatever else was lifted; null: there is none. */
+static json_t *held_by(struct control *control, const struct ban_target *target)
+{
+    struct ban_view ban;
+
+    pthread_mutex_lock(control->lock);
+    const bool held = engine_held_by(control->engine, target, control->now(), &ban);
+    pthread_mutex_unlock(control->lock);
+    return held ? ban_json(&ban) : json_null();
+}
+
+static bool is_marked(const char *text)
+{
+    return strncmp(text, KEY_USER_MARK, strlen(KEY_USER_MARK)) == 0;
+}
+
 /* A user, marked as in the configuration (keys.h). */
 static void lift_user(struct control *control, const char *name, struct unban *unban, struct unbanned *done)
 {
@@ -193,7 +209,7 @@ static void lift_name(struct control *control, const char *text, struct unban *u
         if (!known)
             lift(control, unban, done);
     }
-    if (strncmp(text, KEY_USER_MARK, strlen(KEY_USER_MARK)) == 0)
+    if (is_marked(text))
         lift_user(control, text + strlen(KEY_USER_MARK), unban, done);
 }
 
@@ -201,7 +217,7 @@ json_t *control_unban(struct control *control, const struct evkeyvalq *parameter
 {
     static const char *const names[] = {"target", "limit", "since", NULL};
     const char *text = control_parameter(parameters, "target");
-    struct ban_target block = {.name = ""};
+    struct ban_target whom = {.name = ""};
     struct unban unban = {.target = NULL};
     struct unbanned done = {0};
     int64_t since = 0;
@@ -215,16 +231,19 @@ json_t *control_unban(struct control *control, const struct evkeyvalq *parameter
     if (!text && !unban.limit)
         return control_error(status, 400,
                              "nothing says what to lift; give target (an address, a block or a name), limit, or both");
-    if (text && !read_block(text, &block.clients, &is_block, &error, status))
+    if (text && !read_block(text, &whom.clients, &is_block, &error, status))
         return error;
     unban.since_ns = since * NS_PER_S;
     if (!text || is_block) {
-        unban.target = text ? &block : NULL;
+        unban.target = text ? &whom : NULL;
         lift(control, &unban, &done);
     }
     if (text)
         lift_name(control, text, &unban, &done);
+    if (text && !is_block && !is_marked(text))
+        (strchr(text, '@') ? name_address : name_domain)(text, whom.name);
     report_unban(text, unban.limit, unban.since_ns, &done);
     *status = 200;
-    return json_pack("{s:I, s:I}", "lifted", (json_int_t)done.lifted, "forgotten", (json_int_t)done.forgotten);
+    return json_pack("{s:I, s:I, s:o}", "lifted", (json_int_t)done.lifted, "forgotten", (json_int_t)done.forgotten,
+                     "held_by", held_by(control, &whom));
 }

@@ -457,3 +457,32 @@ void engine_unban(struct engine *engine, const struct unban *unban, int64_t now,
     }
     *next = at != UINT64_MAX ? at : 0;
 }
+
+/* The narrowest that holds all of the block, unless all of that is exempt with more detail. */
+static const struct operator_ban *block_ban(const struct engine *engine, const struct prefix *block, int64_t now)
+{
+    const struct listed listed = rules_listed_client(tally_rules(engine->current), &block->addr);
+    const struct operator_ban *ban = operator_bans_block(engine->operator_bans, block, now);
+    const bool spared = listed.answer == LISTED_EXEMPT && listed.bits <= block->bits;
+
+    return ban && !(spared && listed.bits > ban->target.clients.bits) ? ban : NULL;
+}
+
+static const struct operator_ban *name_ban(const struct engine *engine, const char *name, int64_t now)
+{
+    const struct listed listed = rules_listed_names(tally_rules(engine->current), name, NULL);
+    return name[0] ? sender_ban(engine, name, listed.spared ? strlen(listed.spared) : 0, false, now) : NULL;
+}
+
+bool engine_held_by(const struct engine *engine, const struct ban_target *target, int64_t now, struct ban_view *out)
+{
+    const struct operator_ban *ban = NULL;
+
+    now = engine_latest(engine, now);
+    if (!rules_monitor(tally_rules(engine->current)))
+        ban = target->clients.addr.family == ADDR_NONE ? name_ban(engine, target->name, now)
+                                                       : block_ban(engine, &target->clients, now);
+    if (ban)
+        view_operator(engine, ban, now, out);
+    return ban != NULL;
+}

@@ -90,4 +90,8 @@ struct unbanned {
  */
 void engine_unban(struct engine *engine, const struct unban *unban, int64_t now, uint64_t *next, struct unbanned *done);
 
+/* The narrowest ban of an administrator that keeps out all of the target, the sender if it is a name. False when there
+ * is none, as in a dry run, or the exempt list has more detail. */
+bool engine_held_by(const struct engine *engine, const struct ban_target *target, int64_t now, struct ban_view *out);
+
 #endif

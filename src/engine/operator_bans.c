@@ -252,6 +252,12 @@ const struct operator_ban *operator_bans_client(const struct operator_bans *bans
     return find_client(bans, client, WIDTH_MAX + 1, monitored, now);
 }
 
+const struct operator_ban *operator_bans_block(const struct operator_bans *bans, const struct prefix *block,
+                                               int64_t now)
+{
+    return find_client(bans, &block->addr, block->bits + 1u, false, now);
+}
+
 const struct operator_ban *operator_bans_name(const struct operator_bans *bans, const char *name, bool monitored,
                                               int64_t now)
 {

@@ -41,6 +41,10 @@ const struct operator_ban *operator_bans_client(const struct operator_bans *bans
 const struct operator_ban *operator_bans_name(const struct operator_bans *bans, const char *name, bool monitored,
                                               int64_t now);
 
+/* The narrowest that holds all of the block, and is not of a dry run. NULL when none is in force. */
+const struct operator_ban *operator_bans_block(const struct operator_bans *bans, const struct prefix *block,
+                                               int64_t now);
+
 /* The ban of that very target; NULL when none is in force. */
 const struct operator_ban *operator_bans_of(const struct operator_bans *bans, const struct ban_target *target,
                                             int64_t now);

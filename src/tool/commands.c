@@ -73,12 +73,13 @@ const struct command commands[] = {
         .options = TAKES(TOOL_LIMIT) | TAKES(TOOL_SINCE),
         .most = 1,
         .summary = "lift bans: one, a network's, all of a limit",
-        .text = "Lifts the bans that fit everything that is given: those of TARGET (an address, a\n"
-                "CIDR block, a domain or another name that is counted; user:NAME as a user alone),\n"
-                "those of a limit (\"ban\": administrators'), those that began not longer ago than\n"
-                "a duration. A target or a limit must be given. With a target and no --since,\n"
-                "what limits have counted for it is forgotten, too, be it banned or not. Exits\n"
-                "with 1 when there was neither.\n"
+        .text = "Lifts the bans that fit everything that is given: those of TARGET (an address,\n"
+                "a CIDR block, a domain or another name that is counted; user:NAME: of a user\n"
+                "alone), those of a limit (\"ban\": administrators'), those that began not longer\n"
+                "ago than a duration. A target or a limit must be given. With a target and no\n"
+                "--since, what limits have counted for it is forgotten, too, be it banned or\n"
+                "not. Exits with 1 when there was neither, or when an administrator's ban of a\n"
+                "block or domain around TARGET still keeps it out; what lifts that is said.\n"
                 "\n"
                 "    tidegate unban 192.0.2.7\n"
                 "    tidegate unban --limit client_connections --since 10m\n",
@@ -166,9 +167,9 @@ static const char common[] = "  -c FILE               the configuration that nam
                              "  -V, --version         print the version\n";
 
 static const char statuses[] = "Exit status: 0 done, or yes; 1 no (explain: it would be refused; unban: nothing\n"
-                               "was lifted or forgotten; check: there are mistakes); 64 bad usage; 69 the daemon\n"
-                               "cannot be reached; 70 an unexpected answer; 74 the output cannot be written; 75\n"
-                               "the daemon could not do it.\n";
+                               "was lifted or forgotten, or a ban still holds it; check: there are mistakes); 64\n"
+                               "bad usage; 69 the daemon cannot be reached; 70 an unexpected answer; 74 the\n"
+                               "output cannot be written; 75 the daemon could not do it.\n";
 
 const struct command *command_find(const char *name)
 {

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/shell_word.h"
+#include "config/values.h"
 #include "tool/tool.h"
 
 /* What becomes of a ban in a dry run. */
@@ -43,15 +45,41 @@ int tool_ban(struct tool *tool)
     return status;
 }
 
-static void put_unbanned(const struct screen *screen, double lifted, double forgotten, const char *target)
+/* What tells more of a target for which nothing was lifted: a new text. A block is nobody to be explained. */
+static char *hint(const char *target)
 {
+    char address[PREFIX_TEXT_SIZE], *word, *text;
+    struct prefix block;
+
+    if (prefix_parse(target, &block) == PREFIX_OK && block.bits == addr_width(&block.addr))
+        target = prefix_format(&block, address);
+    else if (!*target || value_looks_like_prefix(target))
+        return text_copy("");
+    word = text_memory(NULL, SHELL_WORD_SIZE(strlen(target)));
+    text = text_print("tidegate explain %s, and ", shell_word(target, word));
+    free(word);
+    return text;
+}
+
+static void put_unbanned(const struct screen *screen, const json_t *answer, const char *target)
+{
+    const double lifted = field_number(answer, "lifted"), forgotten = field_number(answer, "forgotten");
+    const json_t *held_by = field_object(answer, "held_by");
+
     if (lifted >= 1)
         fprintf(screen->out, "%.0f %s lifted\n", lifted, lifted < 2 ? "ban was" : "bans were");
     if (forgotten >= 1)
         fprintf(screen->out, "%.0f %s forgotten\n", forgotten, forgotten < 2 ? "count was" : "counts were");
-    if (lifted < 1 && forgotten < 1)
-        screen_say(screen, 0, "no such ban was in force%s%s%s", target ? "; see tidegate explain " : "",
-                   target ? target : "", target ? ", and tidegate bans" : "");
+    if (held_by) {
+        const char *client = field_text(held_by, "client");
+        screen_say(screen, 0, "still banned by %s: %s", *client ? client : field_text(held_by, "key"),
+                   field_text(held_by, "lift"));
+    } else if (lifted < 1 && forgotten < 1) {
+        char *more = target ? hint(target) : text_copy("");
+        screen_say(screen, 0, "no such ban was in force%s%s%s", target ? "; see " : "", more,
+                   target ? "tidegate bans" : "");
+        free(more);
+    }
 }
 
 int tool_unban(struct tool *tool)
@@ -71,13 +99,13 @@ int tool_unban(struct tool *tool)
     free(seconds);
     if (status != EX_OK)
         return status;
-    double lifted = field_number(answer, "lifted"), forgotten = field_number(answer, "forgotten");
+    const double lifted = field_number(answer, "lifted");
     if (lifted < 0)
         status = tool_unexpected("lifted");
-    else if (lifted < 1 && forgotten < 1)
+    else if ((lifted < 1 && field_number(answer, "forgotten") < 1) || field_object(answer, "held_by"))
         status = TOOL_NO;
     if (lifted >= 0 && !tool->json)
-        put_unbanned(&tool->screen, lifted, forgotten, target);
+        put_unbanned(&tool->screen, answer, target);
     json_decref(answer);
     return status;
 }

@@ -186,6 +186,19 @@ def test_unban_of_who_is_not_banned(postfix, served):
     assert good(daemon.tool("unban", "127.0.0.3"), 1).startswith("no such ban was in force")
 
 
+def test_unban_below_a_ban(postfix, served):
+    """Nobody is let in by it, and what would do that is told: the command works as it stands there."""
+    daemon = served()
+    daemon.tool("ban", "127.0.0.0/30")
+    refused(postfix.port, "127.0.0.1", refusal=DENIED)
+    said = good(daemon.tool("unban", "127.0.0.1"), 1)
+    assert said == "still banned by 127.0.0.0/30: tidegate unban 127.0.0.0/30\n"
+    assert good(daemon.tool(*said.split()[-2:])) == "1 ban was lifted\n"
+    enter(postfix.port, "127.0.0.1")
+    daemon.tool("ban", "spam.example")
+    assert good(daemon.tool("unban", "a.spam.example"), 1).startswith("still banned by spam.example: tidegate unban ")
+
+
 def test_unban_of_a_user(postfix, served):
     """As the configuration and explain write one."""
     daemon = served("limit user_messages { count = messages  per = user  max = 1  window = 1h  ban = 1h }\n")

@@ -200,6 +200,13 @@ SOME_DOMAINS = [{"domain": "spam.example", "messages": 9, "refused": 3, "monitor
                 {"domain": "a-very-long-name-of-a-domain-that-never-ends.example", "messages": 1, "refused": 0,
                  "monitored": 0}]
 
+# What explain takes is named, quoted where a shell needs that.
+NOT_BANNED = [("192.0.2.7", "tidegate explain 192.0.2.7, and "), ("192.0.2.7/32", "tidegate explain 192.0.2.7, and "),
+              ("::ffff:192.0.2.7", "tidegate explain 192.0.2.7, and "), ("2001:db8::/64", ""), ("192.0.2.0/24", ""),
+              ("", ""), ("192.0.2", ""), ("user:joe", "tidegate explain user:joe, and "),
+              ("Spam.example", "tidegate explain Spam.example, and "), ("-x", "tidegate explain -- -x, and "),
+              ("it's $HOME", "tidegate explain 'it'\\''s $HOME', and ")]
+
 OUTPUTS = [
     (["status"], "/status.json",
      status(bans={"limits": 4, "operator": 1, "limits_monitored": 12, "operator_monitored": 3, "list": []}),
@@ -227,6 +234,11 @@ OUTPUTS = [
     (["unban", "192.0.2.7"], "/unban", {"lifted": 0, "forgotten": 1}, "1 count was forgotten\n", 0),
     (["unban", "192.0.2.7"], "/unban", {"lifted": 0, "forgotten": 0}, "no such ban was in force; see tidegate explain 192.0.2.7, and tidegate bans\n", 1),
     (["unban", "--limit", "ban"], "/unban", {"lifted": 0}, "no such ban was in force\n", 1),
+    (["unban", "192.0.2.7"], "/unban", {"lifted": 0, "forgotten": 1, "held_by": ban("192.0.2.0/24", limit="ban")},
+     "1 count was forgotten\nstill banned by 192.0.2.0/24: tidegate unban 192.0.2.0/24\n", 1),
+    (["unban", "a.example"], "/unban", {"lifted": 0, "forgotten": 0, "held_by": ban(key="example", limit="ban")},
+     "still banned by example: tidegate unban example\n", 1),
+    (["unban", "192.0.2.7"], "/unban", {"lifted": 1, "forgotten": 0, "held_by": None}, "1 ban was lifted\n", 0),
     (["explain", "192.0.2.7"], "/explain", explained(SERVICE, CONNECTIONS, MESSAGES, refused_by="client_connections"), BANNED, 1),
     (["explain", "192.0.2.7"], "/explain", explained(), "192.0.2.7 would be let in.\n", 0),
     (["eval", "10.1.1.1"], "/eval", SOME_VALUES, EVAL, 0),
@@ -375,6 +387,12 @@ def test_explain_says_whom_it_took_it_for(ask):
                                                              "monitored ban of it", "ban of a dry run", "two places", "unnamed"])
 def test_first_sentence_of_explain(ask, answer, sentence):
     assert ask({"/explain": answer}, "explain", "192.0.2.7").stdout.splitlines()[0] == sentence
+
+
+@pytest.mark.parametrize("target, hint", NOT_BANNED, ids=[str(number) for number in range(len(NOT_BANNED))])
+def test_unban_of_nobody(ask, target, hint):
+    result = ask({"/unban": {"lifted": 0, "forgotten": 0, "held_by": None}}, "unban", "--", target)
+    assert (result.returncode, result.stdout) == (1, f"no such ban was in force; see {hint}tidegate bans\n")
 
 
 @pytest.mark.parametrize("monitored, end", [(True, ", and stays so until it is banned again after the dry run"),

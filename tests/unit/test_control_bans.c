@@ -165,6 +165,84 @@ START_TEST(a_count_without_a_ban_is_forgotten)
 }
 END_TEST
 
+static void assert_held(const char *query, json_int_t lifted, const char *by)
+{
+    json_t *page = get(control_unban, query, 200);
+    char command[100];
+    assert_int(page, "lifted", lifted);
+    if (by) {
+        snprintf(command, sizeof command, "tidegate unban %s", by);
+        assert_text(page, "held_by.lift", command);
+    } else {
+        assert_null(page, "held_by");
+    }
+    json_decref(page);
+}
+
+/* Whoever is let in by nobody is not told that he is. */
+START_TEST(a_ban_around_the_target_still_holds_it)
+{
+    const struct prefix spared = prefix_of("10.1.1.0/24");
+    banning(LIMIT_NUMBER_CLIENT_CONNECTIONS, 1);
+    rules_add_list_prefix(builder, LIST_EXEMPT, &spared);
+    rules_add_list_sender(builder, LIST_EXEMPT, "good.spam.example");
+    serve();
+    for (int i = 0; i < 2; i++)
+        is_refused("192.0.2.1");
+    ban("target=192.0.2.0/24");
+    ban("target=192.0.0.0/16");
+    json_t *page = get(control_unban, "target=192.0.2.1", 200);
+    assert_int(page, "lifted", 1);
+    assert_text(page, "held_by.client", "192.0.2.0/24");
+    assert_null(page, "held_by.key");
+    assert_text(page, "held_by.limit", "ban");
+    assert_text(page, "held_by.lift", "tidegate unban 192.0.2.0/24");
+    json_decref(page);
+    assert_held("target=192.0.2.0/25", 0, "192.0.2.0/24");
+    assert_held("target=192.0.2.0/24&limit=client_connections", 0, "192.0.2.0/24"); /* the limit's alone */
+    assert_held("target=192.0.2.0/23", 1, "192.0.0.0/16");
+    ban("target=192.0.2.9"); /* it holds not all of a wider one */
+    assert_held("target=192.0.2.0/24&limit=client_connections", 0, "192.0.0.0/16");
+    assert_held("target=192.0.0.0/8&limit=client_connections", 0, NULL);
+    assert_held("target=192.0.0.0/16", 2, NULL);
+    assert_held("limit=ban", 0, NULL);
+
+    ban("target=10.0.0.0/8");
+    assert_held("target=10.1.1.1", 0, NULL); /* it is exempt */
+    assert_held("target=10.1.2.1", 0, "10.0.0.0/8");
+
+    ban("target=10.1.1.0");
+    assert_held("target=10.1.1.0/24&limit=client_connections", 0, NULL);
+    assert_held("target=10.1.1.0", 1, NULL);
+    assert_held("target=10.1.0.0/16", 0, "10.0.0.0/8"); /* of which that is a part */
+
+    ban("target=spam.example");
+    assert_held("target=A.Spam.example.", 0, "spam.example");
+    assert_held("target=x@a.spam.example", 0, "spam.example");
+    assert_held("target=x@good.spam.example", 0, NULL);
+    assert_held("target=user:x@a.spam.example", 0, NULL); /* it is no sender */
+    assert_held("target=notspam.example", 0, NULL);
+    assert_held("target=", 0, NULL);
+    assert_held("target=example", 1, NULL);
+}
+END_TEST
+
+START_TEST(what_is_only_watched_holds_nobody)
+{
+    rules_set_monitor(builder, true);
+    serve();
+    ban("target=192.0.2.0/24");
+    assert_held("target=192.0.2.1", 0, NULL);
+    reload();
+    assert_held("target=192.0.2.1", 0, NULL);
+    ban("target=192.0.0.0/16");
+    assert_held("target=192.0.2.1", 0, "192.0.0.0/16");
+    rules_set_monitor(builder, true);
+    reload();
+    assert_held("target=192.0.2.1", 0, NULL);
+}
+END_TEST
+
 /* In a dry run nobody is kept out, and who asks for a ban is told so. */
 START_TEST(a_ban_says_what_it_does)
 {
@@ -369,6 +447,8 @@ static Suite *test_suite(void)
     tcase_add_test(pages, a_ban_is_begun_listed_and_lifted);
     tcase_add_test(pages, the_list_is_bounded_and_of_one_limit);
     tcase_add_test(pages, a_count_without_a_ban_is_forgotten);
+    tcase_add_test(pages, a_ban_around_the_target_still_holds_it);
+    tcase_add_test(pages, what_is_only_watched_holds_nobody);
     tcase_add_test(pages, a_ban_says_what_it_does);
     tcase_add_test(pages, a_ban_of_a_dry_run_says_what_it_does);
     tcase_add_test(pages, of_all_forms_of_a_name);
