@@ -74,12 +74,14 @@ const struct command commands[] = {
         .most = 1,
         .summary = "lift bans: one, a network's, all of a limit",
         .text = "Lifts the bans that fit everything that is given: those of TARGET (an address,\n"
-                "a CIDR block, a domain or another name that is counted; user:NAME: of a user\n"
-                "alone), those of a limit (\"ban\": administrators'), those that began not longer\n"
-                "ago than a duration. A target or a limit must be given. With a target and no\n"
-                "--since, what limits have counted for it is forgotten, too, be it banned or\n"
-                "not. Exits with 1 when there was neither, or when an administrator's ban of a\n"
-                "block or domain around TARGET still keeps it out; what lifts that is said.\n"
+                "a CIDR block with all that is in it, a domain or another name that is counted;\n"
+                "user:NAME: of a user alone), those of a limit (\"ban\": administrators'), those\n"
+                "that began not longer ago than a duration. A target or a limit must be given.\n"
+                "Of a domain's subdomains those of administrators are lifted, not those of\n"
+                "limits. With a target and no --since, what limits have counted for it is\n"
+                "forgotten, too, be it banned or not. Exits with 1 when there was neither, or\n"
+                "when an administrator's ban of a block or domain around TARGET still keeps it\n"
+                "out; what lifts that is said.\n"
                 "\n"
                 "    tidegate unban 192.0.2.7\n"
                 "    tidegate unban --limit client_connections --since 10m\n",

@@ -79,6 +79,20 @@ def test_a_domain_is_refused_at_mail(mta, gate, control):
     enter(mta.port).mail("x@spam.example")
 
 
+def test_a_domain_is_lifted_with_its_subdomains(mta, gate, control):
+    """Where an administrator has banned them; a limit counts each name by itself."""
+    gate(control.section + """limit domain_messages { count = messages  per = sender_domain  max = 1  window = 1h
+                                                      ban = 1h }""")
+    client = enter(mta.port)
+    client.send_message(sender="x@a.spam.example")
+    client.expect_refusal("MAIL FROM:<x@a.spam.example>", MESSAGE_RATE)
+    control.ban("b.spam.example")
+    control.ban("c.b.spam.example")
+    assert control.unban(target="spam.example") == 2
+    assert [(ban["key"], ban["limit"]) for ban in control.bans()] == [("a.spam.example", "domain_messages")]
+    assert control.unban(target="a.spam.example") == 1
+
+
 def test_a_limits_ban_is_listed_and_lifted(mta, gate, control):
     config = control.section + "limit client_connections { max = 2  window = 1h  ban = 2h }"
     daemon = gate(config)
