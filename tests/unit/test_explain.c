@@ -582,6 +582,12 @@ START_TEST(the_lists_that_hold_a_client)
     reload();
     assert_decided("192.0.2.7", "ban 192.0.0.0/16, deny 192.0.2.0/24");
     ck_assert(values[0].mode == MODE_MONITOR && values[1].mode == MODE_MONITOR);
+    target.clients = prefix_of("10.3.0.0/16");
+    engine_ban(engine, &target, 600 * SECOND, now);
+    rules_add_list_prefix(builder, LIST_EXEMPT, &spared);
+    reload(); /* the dry run is over, and what was banned in it is only told */
+    assert_decided("10.3.0.1", "ban 10.3.0.0/16, exempt 10.0.0.0/8");
+    ck_assert_int_eq(values[0].mode, MODE_MONITOR);
 }
 END_TEST
 
