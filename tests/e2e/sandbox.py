@@ -40,7 +40,7 @@ def wait_until(condition, what, deadline=DEADLINE, pause=0.01):
         time.sleep(pause)
 
 
-_ports = itertools.count(10025)
+_ports = itertools.count(10081)  # a browser does not ask port 10080 (the Fetch standard's bad ports)
 
 
 def free_port():
