@@ -52,6 +52,12 @@ struct config {
     struct scan *scan;   /* NULL once trimmed */
 };
 
+/* Somebody may look at what goes on. */
+static inline bool config_is_watched(const struct config *config)
+{
+    return config->http.socket || config->control.socket;
+}
+
 /*
  * Reads, checks and builds. On success true and a configuration in *out that the caller frees with config_free(); there
  * may be warnings in `messages`. On failure false, *out is NULL and `messages` has at least one error: as many as

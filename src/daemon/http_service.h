@@ -21,7 +21,7 @@ struct http_service;
 #define HTTP_SERVICE_CONNECTIONS 32
 #define HTTP_SERVICE_DESCRIPTORS (2 * (HTTP_SERVICE_CONNECTIONS + 1) + 2)
 
-/* Bytes that the service takes when every connection is in use, for the promise of server_memory(). */
+/* Bytes that the service takes when every connection is in use, for the promise of budget_memory(). */
 uint64_t http_service_memory(void);
 
 /* Opens the sockets that the configuration names: before other threads run, as listening.h says. `control` must live as

@@ -12,6 +12,7 @@
 
 #include "build-config.h"
 #include "config/config.h"
+#include "daemon/budget.h"
 #include "daemon/log.h"
 #include "daemon/privileges.h"
 #include "daemon/process.h"
@@ -70,7 +71,7 @@ static struct config *load(const struct options *options, const char *file)
 
 static int test_config(const struct config *config, const char *file)
 {
-    struct server_memory memory = server_memory(config);
+    struct memory_budget memory = budget_memory(config);
 
     printf("%s: the configuration is valid\n", file);
     printf("memory: %" PRIu64 " bytes (%.1f MiB) with every table full; %.1f MiB more during a reload\n", memory.full,

@@ -8,8 +8,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <inttypes.h>
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -19,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/budget.h"
 #include "daemon/control.h"
 #include "daemon/history.h"
 #include "daemon/http_service.h"
@@ -39,10 +38,6 @@
 #include "engine/request.h"
 #include "milter/door.h"
 #include "milter/libmilter_driver.h"
-#include "policy/policy_service.h"
-
-/* Descriptors besides those of sessions: sockets, logs, libraries. */
-#define DESCRIPTORS_SPARE 64
 
 /* When the kernel has not known so many connections one after the other, it is asked about one in so many. */
 #define STRANGERS_MANY 1000
@@ -52,12 +47,6 @@
 
 /* How long a stop waits for the answers of refused sessions to arrive. */
 #define STOP_GRACE_NS INT64_C(1000000000)
-
-/* Resident bytes besides the tables: the program with its libraries and threads, and what libmilter keeps for each
- * session that is open, its macros among it: so much where every name is as long as it may be. Measured; tests/bench
- * shows how well they hold. */
-#define MEMORY_BASE (7 * 512 * 1024)
-#define MEMORY_LIBMILTER_SESSION 1280
 
 static struct server {
     struct engine *engine;
@@ -153,18 +142,12 @@ static double wall_now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* Somebody may look at what goes on. */
-static bool is_watched(const struct config *config)
-{
-    return config->http.socket || config->control.socket;
-}
-
 /* What the MTA is asked to tell: also senders, where somebody may look at their domains. */
 static struct rules_needs needs_of(const struct config *config, const struct rules *rules)
 {
     struct rules_needs needs = rules_needs(rules, config->control.socket != NULL);
 
-    needs.mail = needs.mail || is_watched(config);
+    needs.mail = needs.mail || config_is_watched(config);
     return needs;
 }
 
@@ -377,53 +360,6 @@ void server_block_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static uint64_t policy_connections(const struct config *config)
-{
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < config->policy_count; i++)
-        sum += config->policies[i].connections;
-    return sum;
-}
-
-static uint64_t policy_memory(const struct config *config)
-{
-    const uint64_t each = policy_connection_memory() + 2 * POLICY_KEPT_FREE;
-
-    return config->policy_count > 0 ? policy_connections(config) * each + POLICY_KEPT_MAX : 0;
-}
-
-struct server_memory server_memory(const struct config *config)
-{
-    struct engine_memory engine = engine_memory(config->session_table_size, config->table_size,
-                                                config->policy_count > 0, is_watched(config), config->rules);
-    return (struct server_memory){
-        .full = MEMORY_BASE +
-                (uint64_t)config->session_table_size * (MEMORY_LIBMILTER_SESSION + driver_session_memory()) +
-                policy_memory(config) + (is_watched(config) ? history_bytes() + http_service_memory() : 0) +
-                engine.sessions + engine.table + engine.per_rules,
-        .reload = engine.per_rules,
-    };
-}
-
-/* Those besides sessions and connections of the policy door. */
-static uint64_t spare_descriptors(const struct config *config)
-{
-    return DESCRIPTORS_SPARE + (is_watched(config) ? HTTP_SERVICE_DESCRIPTORS : 0);
-}
-
-/* Each session of the MTA takes a descriptor, and each connection of the policy door. Where there are fewer, the latter
- * get half of them at most; returns how many that is. Milter sessions that find none are turned away before libmilter
- * runs out: it would try again without a pause. */
-static unsigned share_descriptors(const struct config *config, uint64_t wanted, uint64_t granted)
-{
-    const uint64_t policy = policy_connections(config), room = granted - spare_descriptors(config);
-    uint64_t share = granted >= wanted || policy < room / 2 ? policy : room / 2;
-
-    driver_set_room(room - share < UINT_MAX ? (unsigned)(room - share) : UINT_MAX);
-    return share > 0 || policy == 0 ? (unsigned)share : 1;
-}
-
 /* For the policy door, in its thread. A kernel that has known none of many connections, as the MTA is on another host,
  * is seldom asked until it knows one. */
 static uint64_t cookie_of(const struct watched_connection *connection)
@@ -452,21 +388,13 @@ static bool open_doors(const struct config *config, char error[PROCESS_ERROR_SIZ
 {
     const struct driver_params driver = {config->milter.socket, &server.door, server.waiting, milter_socket_nudge,
                                          listening_backlog(&config->milter.options)};
-    const uint64_t least = spare_descriptors(config) + 2;
-    uint64_t wanted = config->session_table_size + policy_connections(config) + spare_descriptors(config);
-    uint64_t granted = process_raise_descriptors(wanted);
+    struct descriptor_budget descriptors;
 
-    if (granted < least) {
-        snprintf(error, PROCESS_ERROR_SIZE,
-                 "only %" PRIu64 " files may be open at once, and at least %" PRIu64
-                 " are needed; raise the limit (ulimit -n, or LimitNOFILE= of the unit)",
-                 granted, least);
+    if (!budget_descriptors(config, &descriptors, error))
         return false;
-    }
-    const unsigned connections = share_descriptors(config, wanted, granted);
     if (config->policy_count > 0)
         server.cookies = kernel_sockets_open(); /* NULL where the kernel cannot be asked: then nobody is */
-    if (!policy_thread_open(config, &server.door, server.waiting, connections, &server.policy, error))
+    if (!policy_thread_open(config, &server.door, server.waiting, descriptors.connections, &server.policy, error))
         return false;
     if (!milter_socket_open(config, &driver, error)) {
         policy_thread_stop(&server.policy);
@@ -476,8 +404,8 @@ static bool open_doors(const struct config *config, char error[PROCESS_ERROR_SIZ
         close_doors();
         return false;
     }
-    if (granted < wanted)
-        report_few_descriptors(wanted, granted);
+    if (descriptors.granted < descriptors.wanted)
+        report_few_descriptors(descriptors.wanted, descriptors.granted);
     return true;
 }
 
@@ -501,7 +429,7 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
                                    .table_records = (*config)->table_size,
                                    .idle_slack_ns = server.idle ? IDLE_WATCH_SLACK_NS : 0,
                                    .connections = (*config)->policy_count > 0,
-                                   .activity = is_watched(*config)};
+                                   .activity = config_is_watched(*config)};
     struct rules *rules = config_take_rules(*config);
 
     if (!process_random(params.seed)) {
@@ -514,9 +442,10 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
     server.engine = engine_new(&params, &rules);
     server.waiting = waiting_new((*config)->max_waiting, (*config)->max_delay_ns);
     server.path = strdup(path);
-    server.door = (struct door_params){server.engine, &server.lock, process_now,
-                                       tell_verdict,  cookie_of,    is_watched(*config) ? &server.latency : NULL};
-    server.history = is_watched(*config) ? history_new() : NULL;
+    server.door =
+        (struct door_params){server.engine, &server.lock, process_now,
+                             tell_verdict,  cookie_of,    config_is_watched(*config) ? &server.latency : NULL};
+    server.history = config_is_watched(*config) ? history_new() : NULL;
     server.control = (struct control){.engine = server.engine,
                                       .lock = &server.lock,
                                       .now = process_now,
@@ -528,7 +457,7 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
                                       .turned_away = driver_turned_away};
     server.upkeep = (struct upkeep){.control = &server.control, .log_refusals = &server.log_refusals};
     rules_free(&rules);
-    if (!server.engine || !server.waiting || !server.path || (is_watched(*config) && !server.history)) {
+    if (!server.engine || !server.waiting || !server.path || (config_is_watched(*config) && !server.history)) {
         snprintf(error, PROCESS_ERROR_SIZE, "not enough memory for session_table_size = %u and table_size = %u",
                  (unsigned)(*config)->session_table_size, (unsigned)(*config)->table_size);
     } else if (prepare_watch(*config, error) && open_doors(*config, error) && give_up_rights(*config, error)) {

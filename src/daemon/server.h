@@ -26,11 +26,4 @@ bool server_open(struct config **config, const char *path, char error[PROCESS_ER
  * threads when it returns, so the process is expected to exit. */
 bool server_run(void (*ready)(void));
 
-/* Bytes that the daemon's memory comes to with every table full, and how many more the counters of new rules take
- * during a reload. */
-struct server_memory {
-    uint64_t full, reload;
-};
-struct server_memory server_memory(const struct config *config);
-
 #endif
