@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -34,6 +35,7 @@
 #include "daemon/upkeep.h"
 #include "daemon/vitals.h"
 #include "doors/waiting.h"
+#include "engine/bans.h"
 #include "engine/engine.h"
 #include "engine/request.h"
 #include "milter/door.h"
@@ -165,6 +167,21 @@ static void swap_rules(struct tally *next)
     engine_retired_free(&next);
 }
 
+/* What an administrator may think will go on. */
+static void warn_of_bans(const struct config *next, struct config_messages *messages)
+{
+    if (next->monitor)
+        return;
+    pthread_mutex_lock(&server.lock);
+    const uint32_t ending = engine_bans_of_dry_run(server.engine);
+    pthread_mutex_unlock(&server.lock);
+    if (ending > 0)
+        messages_warning(messages, NULL, 0,
+                         "the bans that were imposed in the dry run (%" PRIu32
+                         ") end with it; ban again whoever is to stay out",
+                         ending);
+}
+
 /* False, and the rules stay as they were, when the file is no good; `messages` has what there is to say. */
 static bool read_again(struct config_messages *messages)
 {
@@ -188,6 +205,8 @@ static bool read_again(struct config_messages *messages)
             loaded = false;
         }
     }
+    if (loaded)
+        warn_of_bans(next, messages);
     report_messages(messages);
     if (loaded) {
         driver_set_needs(&needs);

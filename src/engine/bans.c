@@ -50,26 +50,9 @@ bool engine_ban_monitored(const struct engine *engine, const struct ban_target *
     return ban && ban->monitored;
 }
 
-/* The narrowest ban that holds the client, or the sender, unless the exempt list names it with more detail. */
-static const struct operator_ban *client_ban(const struct engine *engine, const struct addr *client, unsigned spared,
-                                             bool monitored, int64_t now)
+uint32_t engine_bans_of_dry_run(const struct engine *engine)
 {
-    const struct operator_ban *ban = operator_bans_client(engine->operator_bans, client, monitored, now);
-    return ban && ban->target.clients.bits >= spared ? ban : NULL;
-}
-
-/* Both the ban and the entry are ends of the sender, so the longer is the more specific. */
-static const struct operator_ban *sender_ban(const struct engine *engine, const char *sender, size_t spared,
-                                             bool monitored, int64_t now)
-{
-    const struct operator_ban *ban = operator_bans_name(engine->operator_bans, sender, monitored, now);
-    return ban && strlen(ban->target.name) >= spared ? ban : NULL;
-}
-
-/* Whether bans of dry runs are to be looked for where no other has been found. */
-static bool may_be_told(const struct engine *engine)
-{
-    return !rules_monitor(tally_rules(engine->current)) && operator_bans_monitored(engine->operator_bans) > 0;
+    return operator_bans_monitored(engine->operator_bans);
 }
 
 struct listed engine_list_client(const struct engine *engine, const struct addr *client, int64_t now,
@@ -77,11 +60,9 @@ struct listed engine_list_client(const struct engine *engine, const struct addr 
 {
     const struct listed listed = rules_listed_client(tally_rules(engine->current), client);
 
-    const unsigned spared = listed.answer == LISTED_EXEMPT ? listed.bits : 0;
-
-    *ban = client_ban(engine, client, spared, rules_monitor(tally_rules(engine->current)), now);
-    if (!*ban && may_be_told(engine))
-        *ban = client_ban(engine, client, spared, true, now);
+    *ban = operator_bans_client(engine->operator_bans, client, now);
+    if (*ban && listed.answer == LISTED_EXEMPT && listed.bits > (*ban)->target.clients.bits)
+        *ban = NULL;
     return listed;
 }
 
@@ -90,14 +71,10 @@ struct listed engine_list_names(const struct engine *engine, const char *sender,
 {
     const struct listed listed = rules_listed_names(tally_rules(engine->current), sender, user);
 
-    const size_t spared = listed.spared ? strlen(listed.spared) : 0;
-
-    *ban = NULL;
-    if (!sender || !sender[0])
-        return listed;
-    *ban = sender_ban(engine, sender, spared, rules_monitor(tally_rules(engine->current)), now);
-    if (!*ban && may_be_told(engine))
-        *ban = sender_ban(engine, sender, spared, true, now);
+    *ban = sender && sender[0] ? operator_bans_name(engine->operator_bans, sender, now) : NULL;
+    /* Both are ends of the sender, so the longer is the more specific. */
+    if (*ban && listed.spared && strlen(listed.spared) > strlen((*ban)->target.name))
+        *ban = NULL;
     return listed;
 }
 
@@ -114,7 +91,7 @@ static void view_operator(const struct engine *engine, const struct operator_ban
     out->per = of_name ? PER_SENDER_DOMAIN : PER_CLIENT;
     out->client = ban->target.clients;
     strcpy(out->key, ban->target.name);
-    out->action = ban_only_monitors(engine, ban) ? ACTION_MONITOR : ACTION_REFUSE;
+    out->action = rules_monitor(rules) ? ACTION_MONITOR : ACTION_REFUSE;
     out->since_ns = now - ban->since;
     out->left_ns = ban->until - now;
 }
@@ -458,20 +435,13 @@ void engine_unban(struct engine *engine, const struct unban *unban, int64_t now,
     *next = at != UINT64_MAX ? at : 0;
 }
 
-/* The narrowest that holds all of the block, unless all of that is exempt with more detail. */
+/* An entry of the exempt list with more detail spares some of the block, or all of it. */
 static const struct operator_ban *block_ban(const struct engine *engine, const struct prefix *block, int64_t now)
 {
     const struct listed listed = rules_listed_client(tally_rules(engine->current), &block->addr);
     const struct operator_ban *ban = operator_bans_block(engine->operator_bans, block, now);
-    const bool spared = listed.answer == LISTED_EXEMPT && listed.bits <= block->bits;
 
-    return ban && !(spared && listed.bits > ban->target.clients.bits) ? ban : NULL;
-}
-
-static const struct operator_ban *name_ban(const struct engine *engine, const char *name, int64_t now)
-{
-    const struct listed listed = rules_listed_names(tally_rules(engine->current), name, NULL);
-    return name[0] ? sender_ban(engine, name, listed.spared ? strlen(listed.spared) : 0, false, now) : NULL;
+    return ban && !(listed.answer == LISTED_EXEMPT && listed.bits > ban->target.clients.bits) ? ban : NULL;
 }
 
 bool engine_held_by(const struct engine *engine, const struct ban_target *target, int64_t now, struct ban_view *out)
@@ -479,9 +449,12 @@ bool engine_held_by(const struct engine *engine, const struct ban_target *target
     const struct operator_ban *ban = NULL;
 
     now = engine_latest(engine, now);
-    if (!rules_monitor(tally_rules(engine->current)))
-        ban = target->clients.addr.family == ADDR_NONE ? name_ban(engine, target->name, now)
-                                                       : block_ban(engine, &target->clients, now);
+    if (rules_monitor(tally_rules(engine->current)))
+        return false;
+    if (target->clients.addr.family == ADDR_NONE)
+        engine_list_names(engine, target->name, NULL, now, &ban);
+    else
+        ban = block_ban(engine, &target->clients, now);
     if (ban)
         view_operator(engine, ban, now, out);
     return ban != NULL;

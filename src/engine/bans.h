@@ -5,9 +5,8 @@
  * administrator bans a block of clients or a domain: what it holds is refused as if it stood in the deny list, whatever
  * the mode of that list, with the reply of that list; a finding has LIMIT_BAN. Against the exempt list the longest
  * prefix holds, on a tie the ban; among names the most specific (an exempt user does not matter). Where everything is
- * only monitored (mode = monitor), so are they. One that is begun there never becomes real: until it is banned again
- * outside of the dry run it is told as monitored, and otherwise as if it were not there. They outlive a reload, not a
- * restart.
+ * only monitored (mode = monitor), so are they; one that is begun there never becomes real, but ends with the dry run.
+ * Otherwise they outlive a reload, not a restart.
  *
  * Threads: as engine.h.
  */
@@ -31,8 +30,7 @@ struct ban_target {
 
 enum ban_result {
     BAN_BEGUN,
-    BAN_CHANGED, /* the target was banned already, and not only in a dry run that is over; from then on, but until
-                    the new end. In a dry run a real ban stays real */
+    BAN_CHANGED, /* the target was banned already; from then on, but until the new end */
     BAN_NO_ROOM, /* OPERATOR_BANS_MAX are in force; nothing has changed */
 };
 
@@ -40,8 +38,11 @@ enum ban_result {
  * MAIL is refused, or the next RCPT of a message that is under way. */
 enum ban_result engine_ban(struct engine *engine, const struct ban_target *target, int64_t length_ns, int64_t now);
 
-/* Whether a ban of that target is in force that was begun where everything is only monitored. */
+/* Whether a ban of that target is in force that was begun where everything is only monitored, and ends with that. */
 bool engine_ban_monitored(const struct engine *engine, const struct ban_target *target, int64_t now);
+
+/* How many of those there are. */
+uint32_t engine_bans_of_dry_run(const struct engine *engine);
 
 /* A ban that is in force. */
 struct ban_view {
@@ -91,7 +92,7 @@ struct unbanned {
 void engine_unban(struct engine *engine, const struct unban *unban, int64_t now, uint64_t *next, struct unbanned *done);
 
 /* The narrowest ban of an administrator that keeps out all of the target, the sender if it is a name. False when there
- * is none, as in a dry run, or the exempt list has more detail. */
+ * is none, as in a dry run, or the exempt list has more detail, be it of a part. */
 bool engine_held_by(const struct engine *engine, const struct ban_target *target, int64_t now, struct ban_view *out);
 
 #endif

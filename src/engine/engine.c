@@ -352,8 +352,8 @@ void engine_event(struct engine *engine, session_id id, const struct event *even
                 client_history(engine, judging.rules, &judging.client, judging.tick, POINTS_REFUSAL);
         }
         /* Whose slot a reload gives the session: only that of a user who was judged and let in. */
-        if (event->kind == EVENT_MAIL && event->user && event->user[0] && admitted && !spared && !judging.over &&
-            !(rules_monitor(judging.rules) && judging.over_now))
+        if (event->kind == EVENT_MAIL && event->user && event->user[0] && admitted && !spared &&
+            !(rules_monitor(judging.rules) && (judging.over || judging.over_now)))
             key_of_name(engine, event->user, session->user);
         if (is_error(event)) {
             uint32_t errors = event_times(event) < POINTS_ERRORS_MAX ? event_times(event) : POINTS_ERRORS_MAX;
@@ -471,6 +471,8 @@ struct tally *engine_reload_finish(struct engine *engine)
     move_totals(engine);
     engine->current = engine->next;
     engine->next = NULL;
+    if (!rules_monitor(tally_rules(engine->current)))
+        operator_bans_end_monitored(engine->operator_bans);
     return retired;
 }
 
@@ -520,7 +522,7 @@ struct engine_totals engine_totals(const struct engine *engine)
         .bans = table.banned,
         .operator_bans = operator_bans,
         .bans_monitored = dry ? table.banned : table.watched,
-        .operator_bans_monitored = dry ? operator_bans : operator_bans_monitored(engine->operator_bans),
+        .operator_bans_monitored = dry ? operator_bans : 0,
     };
     memcpy(totals.events, engine->events, sizeof totals.events);
     return totals;

@@ -143,7 +143,8 @@ uint64_t engine_crossings_unfollowed(struct engine *engine);
  *   3. engine_reload_finish(): the new rules decide from here on. Returns the old ones.
  *   4. engine_retired_free(): needs no lock.
  * Counters and sessions are kept: what the new counters say is what is open. A cap that is now lower evicts nobody.
- * begin returns NULL, and leaves *rules the caller's, when memory is short. One reload at a time.
+ * What administrators have banned in a dry run ends with it. begin returns NULL, and leaves *rules the caller's, when
+ * memory is short. One reload at a time.
  */
 struct tally;
 struct tally *engine_reload_begin(const struct engine *engine, struct rules **rules);

@@ -52,10 +52,10 @@ static void evaluate_lists(struct evaluating *evaluating)
 
     if (ban)
         add_list(evaluating, limit_name(LIMIT_BAN), &ban->target.clients,
-                 ban_only_monitors(judging->engine, ban) ? MODE_MONITOR : MODE_BLOCK, 0);
+                 rules_monitor(judging->rules) ? MODE_MONITOR : MODE_BLOCK, 0);
     if (listed.answer == LISTED_DENY)
         add_list(evaluating, limit_name(LIMIT_DENY), &entry, rules_deny_mode(judging->rules), listed.line);
-    else if (listed.answer == LISTED_EXEMPT && (!ban || ban_is_told(judging->engine, ban)))
+    else if (listed.answer == LISTED_EXEMPT && !ban)
         add_list(evaluating, "exempt", &entry, MODE_OFF, listed.line);
 }
 

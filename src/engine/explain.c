@@ -118,7 +118,7 @@ static void look_at_counter(struct explaining *explaining, const struct terms *t
         return;
     }
     const struct record *record = record_find(judging->engine, taking->group, taking->key);
-    one->banned = one->max > 0 && terms->value[TERM_BAN] > 0 && banned_by(record, terms, judging->tick);
+    one->banned = one->max > 0 && terms->value[TERM_BAN] > 0 && banned_by(judging->rules, record, terms, judging->tick);
     if (one->banned) {
         free_at += (uint32_t)(record->ban_until - (uint32_t)judging->tick);
         one->ban_left_ns = until(explaining, free_at);
@@ -268,10 +268,9 @@ static void explain_score(struct explaining *explaining)
 
 static void tell_ban(struct explaining *explaining, enum limit_per per, const struct operator_ban *ban, int64_t over)
 {
-    const bool monitored = ban_only_monitors(explaining->asking.judging.engine, ban);
     struct explanation one = {.limit = LIMIT_BAN,
                               .scope_number = RULES_SERVICE,
-                              .mode = monitored ? MODE_MONITOR : MODE_BLOCK,
+                              .mode = whole_mode(explaining),
                               .count_of = COUNT_KINDS,
                               .per = per,
                               .client = ban->target.clients,
@@ -293,28 +292,23 @@ static size_t detail(const struct operator_ban *ban)
     return ban->target.clients.addr.family != ADDR_NONE ? ban->target.clients.bits : strlen(ban->target.name);
 }
 
-/* The bans of administrators that hold the subject, from the narrowest on, which come before the deny list: those
- * around it too, but what names less than the entry of the exempt list. True when one stands in the place of that list.
- */
+/* The bans of administrators that hold the subject, from the narrowest on, which come before the deny list and stand in
+ * place of the exempt list: those around it too, but what names less than the entry of the exempt list. False when
+ * there is none. */
 static bool explain_bans(struct explaining *explaining, enum limit_per per, const struct operator_ban *narrowest,
                          size_t spared)
 {
-    const struct engine *engine = explaining->asking.judging.engine;
+    const struct operator_bans *bans = explaining->asking.judging.engine->operator_bans;
     const int64_t now = explaining->asking.now;
-    int64_t over[2] = {0, 0}; /* of those that keep out, or would in a dry run; of all */
-    bool holds = false;
+    int64_t over = 0;
 
     for (const struct operator_ban *ban = narrowest; ban && detail(ban) >= spared;
-         ban = operator_bans_around(engine->operator_bans, ban, now)) {
-        const bool told = ban_is_told(engine, ban);
-        holds = holds || !told;
-        for (unsigned i = told; i < 2; i++)
-            over[i] = ban->until > over[i] ? ban->until : over[i];
-    }
+         ban = operator_bans_around(bans, ban, now))
+        over = ban->until > over ? ban->until : over;
     for (const struct operator_ban *ban = narrowest; ban && detail(ban) >= spared;
-         ban = operator_bans_around(engine->operator_bans, ban, now))
-        tell_ban(explaining, per, ban, over[ban_is_told(engine, ban)]);
-    return holds;
+         ban = operator_bans_around(bans, ban, now))
+        tell_ban(explaining, per, ban, over);
+    return narrowest != NULL;
 }
 
 /* What one of the lists answers. */
@@ -344,9 +338,8 @@ static void explain_listed(struct explaining *explaining, const struct listed *l
 static void explain_client_lists(struct explaining *explaining)
 {
     const struct judging *judging = &explaining->asking.judging;
-    const struct operator_ban *ban =
-        operator_bans_client(judging->engine->operator_bans, &judging->client, true, explaining->asking.now);
-    const struct listed listed = rules_listed_client(judging->rules, &judging->client);
+    const struct operator_ban *ban;
+    const struct listed listed = engine_list_client(judging->engine, &judging->client, explaining->asking.now, &ban);
     const struct prefix entry = {addr_cut(&judging->client, listed.bits), (uint8_t)listed.bits};
     char text[PREFIX_TEXT_SIZE];
 
@@ -362,10 +355,8 @@ static void explain_name_lists(struct explaining *explaining)
 {
     const struct judging *judging = &explaining->asking.judging;
     const char *sender = judging->event->sender, *user = explaining->asking.subject->user;
-    const struct operator_ban *ban =
-        sender && sender[0] ? operator_bans_name(judging->engine->operator_bans, sender, true, explaining->asking.now)
-                            : NULL;
-    const struct listed listed = rules_listed_names(judging->rules, sender, user);
+    const struct operator_ban *ban;
+    const struct listed listed = engine_list_names(judging->engine, sender, user, explaining->asking.now, &ban);
 
     if (explain_bans(explaining, PER_SENDER_DOMAIN, ban, listed.spared ? strlen(listed.spared) : 0) &&
         listed.answer != LISTED_DENY)

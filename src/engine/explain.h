@@ -112,8 +112,7 @@ static inline const struct explanation *explain_told(const struct explain_walk *
  * says changes meanwhile). What keeps the subject out takes the room of what does not, so that the first that does is
  * always told; else what is judged last is left out.
  *
- * Of several bans of administrators that hold it each is told, the narrowest first; their next_ns is when all are over,
- * of those that refuse without those of a dry run.
+ * Of several bans of administrators that hold it each is told, the narrowest first; their next_ns is when all are over.
  * What a name says of itself (a sender, a HELO) is judged with its own command. Without a client the number of its
  * networks is told as for one that comes from a new network. Whether a session has points before is not known: the
  * score is that of what is told here. After a reload has changed a limit's window, `next` may come a little later than

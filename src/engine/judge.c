@@ -144,8 +144,7 @@ void judge_know_client(struct judging *judging)
 /* An administrator's ban keeps the client or the sender out. False when that refuses the event. */
 static bool judge_ban(struct judging *judging, const struct operator_ban *ban)
 {
-    const bool monitor = ban_only_monitors(judging->engine, ban);
-    const bool of_name = ban->target.clients.addr.family == ADDR_NONE;
+    const bool monitor = rules_monitor(judging->rules), of_name = ban->target.clients.addr.family == ADDR_NONE;
 
     if (monitor && judging->over)
         return true;
@@ -176,11 +175,9 @@ bool judge_lists(struct judging *judging, bool *spared)
         connect ? engine_list_client(judging->engine, &judging->client, judging->engine->now, &ban)
                 : engine_list_names(judging->engine, event->sender, event->user, judging->engine->now, &ban);
 
-    const bool told = ban && ban_is_told(judging->engine, ban), passes = !ban || judge_ban(judging, ban);
-
-    *spared = listed.answer == LISTED_EXEMPT && (!ban || told);
-    if (ban && !told)
-        return passes;
+    *spared = listed.answer == LISTED_EXEMPT && !ban;
+    if (ban)
+        return judge_ban(judging, ban);
     if (listed.answer != LISTED_DENY)
         return true;
     switch (rules_deny_mode(judging->rules)) {
@@ -255,11 +252,11 @@ struct window network_sight(const struct judging *judging, const struct taking *
     return window;
 }
 
-bool banned_by(const struct record *record, const struct terms *terms, uint64_t tick)
+bool banned_by(const struct rules *rules, const struct record *record, const struct terms *terms, uint64_t tick)
 {
     if (!record || !table_banned(record, tick) || BAN_SLOT(record->ban) != BAN_SLOT(BAN(0, terms->slot)))
         return false;
-    return terms->mode == MODE_MONITOR || BAN_RANK(record->ban) > RANK_MONITOR;
+    return terms->mode == MODE_MONITOR || rules_monitor(rules) || BAN_RANK(record->ban) > RANK_MONITOR;
 }
 
 /* The crossing begins a ban of the key, unless a ban that counts for more is in force. */
@@ -267,7 +264,10 @@ static bool begin_ban(struct judging *judging, const struct terms *terms, const 
                       uint32_t *ban_until)
 {
     struct engine *engine = judging->engine;
-    int rank = terms->mode == MODE_BLOCK ? RANK_BLOCK : terms->mode == MODE_SCORE ? RANK_SCORE : RANK_MONITOR;
+    /* What begins in a dry run never becomes real, also of a limit in mode score. */
+    int rank = terms->mode == MODE_MONITOR || rules_monitor(judging->rules) ? RANK_MONITOR
+               : terms->mode == MODE_SCORE                                  ? RANK_SCORE
+                                                                            : RANK_BLOCK;
     uint32_t length = (uint32_t)((uint64_t)terms->value[TERM_BAN] >> TICK_BITS) + 1;
     uint64_t until = judging->tick + length;
     uint32_t index = record_obtain(engine, taking->group, taking->key, judging->tick);
@@ -400,7 +400,7 @@ static bool judge_limit(struct judging *judging, const struct concerned *limit)
         record = record_find(judging->engine, taking->group, taking->key);
     if (record)
         record_touch(record, judging->tick);
-    bool banned = max > 0 && bans && banned_by(record, terms, judging->tick);
+    bool banned = max > 0 && bans && banned_by(judging->rules, record, terms, judging->tick);
     bool over = banned;
     uint32_t count = counts || banned ? count_now(judging, terms, taking, record) : 0;
     if (counts) {

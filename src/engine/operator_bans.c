@@ -183,11 +183,18 @@ void operator_bans_expire(struct operator_bans *bans, int64_t now, uint32_t most
         operator_bans_remove(bans, bans->heap[0]);
 }
 
+void operator_bans_end_monitored(struct operator_bans *bans)
+{
+    for (uint32_t i = 0; i < bans->fresh && bans->monitored > 0; i++)
+        if (operator_bans_at(bans, i) && bans->bans[i].monitored)
+            operator_bans_remove(bans, i);
+}
+
 enum ban_result operator_bans_put(struct operator_bans *bans, const struct ban_target *target, int64_t now,
                                   int64_t until, bool monitored)
 {
     struct operator_ban *ban = find(bans, target);
-    const bool changed = ban && ban->until > now && (monitored || !ban->monitored);
+    const bool changed = ban && ban->until > now;
 
     if (!ban) {
         operator_bans_expire(bans, now, 1);
@@ -213,20 +220,20 @@ enum ban_result operator_bans_put(struct operator_bans *bans, const struct ban_t
     return changed ? BAN_CHANGED : BAN_BEGUN;
 }
 
-static const struct operator_ban *in_force(const struct operator_ban *ban, bool monitored, int64_t now)
+static const struct operator_ban *in_force(const struct operator_ban *ban, int64_t now)
 {
-    return ban && ban->until > now && (monitored || !ban->monitored) ? ban : NULL;
+    return ban && ban->until > now ? ban : NULL;
 }
 
 const struct operator_ban *operator_bans_of(const struct operator_bans *bans, const struct ban_target *target,
                                             int64_t now)
 {
-    return in_force(find(bans, target), true, now);
+    return in_force(find(bans, target), now);
 }
 
 /* Of the prefixes shorter than `below` the longest that holds the address. */
 static const struct operator_ban *find_client(const struct operator_bans *bans, const struct addr *client,
-                                              unsigned below, bool monitored, int64_t now)
+                                              unsigned below, int64_t now)
 {
     const struct operator_ban *found = NULL;
     const unsigned ipv6 = client->family == ADDR_IPV6;
@@ -239,7 +246,7 @@ static const struct operator_ban *find_client(const struct operator_bans *bans, 
             const unsigned bit = 63 - (unsigned)__builtin_clzll(left), bits = 64 * word + bit;
             struct ban_target target;
             target.clients = (struct prefix){addr_cut(client, bits), (uint8_t)bits};
-            found = in_force(find(bans, &target), monitored, now);
+            found = in_force(find(bans, &target), now);
             left &= ~(UINT64_C(1) << bit);
         }
     }
@@ -247,19 +254,18 @@ static const struct operator_ban *find_client(const struct operator_bans *bans, 
 }
 
 const struct operator_ban *operator_bans_client(const struct operator_bans *bans, const struct addr *client,
-                                                bool monitored, int64_t now)
+                                                int64_t now)
 {
-    return find_client(bans, client, WIDTH_MAX + 1, monitored, now);
+    return find_client(bans, client, WIDTH_MAX + 1, now);
 }
 
 const struct operator_ban *operator_bans_block(const struct operator_bans *bans, const struct prefix *block,
                                                int64_t now)
 {
-    return find_client(bans, &block->addr, block->bits + 1u, false, now);
+    return find_client(bans, &block->addr, block->bits + 1u, now);
 }
 
-const struct operator_ban *operator_bans_name(const struct operator_bans *bans, const char *name, bool monitored,
-                                              int64_t now)
+const struct operator_ban *operator_bans_name(const struct operator_bans *bans, const char *name, int64_t now)
 {
     const struct operator_ban *found = NULL;
     const char *at = strrchr(name, '@'), *domain = at ? at + 1 : name;
@@ -269,7 +275,7 @@ const struct operator_ban *operator_bans_name(const struct operator_bans *bans, 
         while (link != 0 &&
                !(is_name(&bans->bans[link - 1].target) && strcmp(bans->bans[link - 1].target.name, domain) == 0))
             link = bans->bans[link - 1].next;
-        found = link != 0 ? in_force(&bans->bans[link - 1], monitored, now) : NULL;
+        found = link != 0 ? in_force(&bans->bans[link - 1], now) : NULL;
         domain = strchr(domain, '.');
         domain = domain ? domain + 1 : NULL;
     }
@@ -280,7 +286,7 @@ const struct operator_ban *operator_bans_around(const struct operator_bans *bans
                                                 int64_t now)
 {
     if (!is_name(&ban->target))
-        return find_client(bans, &ban->target.clients.addr, ban->target.clients.bits, true, now);
+        return find_client(bans, &ban->target.clients.addr, ban->target.clients.bits, now);
     const char *dot = strchr(ban->target.name, '.');
-    return dot ? operator_bans_name(bans, dot + 1, true, now) : NULL;
+    return dot ? operator_bans_name(bans, dot + 1, now) : NULL;
 }

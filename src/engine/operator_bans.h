@@ -14,7 +14,7 @@
 struct operator_ban {
     struct ban_target target;
     int64_t since, until; /* in force up to, not at, `until` */
-    bool monitored;       /* it was begun in a dry run, and stays one */
+    bool monitored;       /* it was begun in a dry run, with which it ends */
     uint32_t next;        /* in its bucket, or among the free ones: its index plus one, 0: none */
     uint32_t place;       /* among all by their end; OPERATOR_BANS_MAX: it is free */
 };
@@ -30,18 +30,17 @@ void operator_bans_free(struct operator_bans **bans);
 size_t operator_bans_bytes(void);
 
 /* Bans from `now` until `until`; `monitored`: in a dry run. One of the same target that is in force keeps when it
- * began, and stays real; a monitored one that becomes real begins anew. */
+ * began, and whether that was in one. */
 enum ban_result operator_bans_put(struct operator_bans *bans, const struct ban_target *target, int64_t now,
                                   int64_t until, bool monitored);
 
 /* The ban with the longest prefix that holds the address; of the longest domain that the name is, or is in. A name with
- * an '@' is that of its domain. Unless `monitored`, those of dry runs are passed over. NULL when none is in force. */
+ * an '@' is that of its domain. NULL when none is in force. */
 const struct operator_ban *operator_bans_client(const struct operator_bans *bans, const struct addr *client,
-                                                bool monitored, int64_t now);
-const struct operator_ban *operator_bans_name(const struct operator_bans *bans, const char *name, bool monitored,
-                                              int64_t now);
+                                                int64_t now);
+const struct operator_ban *operator_bans_name(const struct operator_bans *bans, const char *name, int64_t now);
 
-/* The narrowest that holds all of the block, and is not of a dry run. NULL when none is in force. */
+/* The narrowest that holds all of the block. NULL when none is in force. */
 const struct operator_ban *operator_bans_block(const struct operator_bans *bans, const struct prefix *block,
                                                int64_t now);
 
@@ -49,15 +48,18 @@ const struct operator_ban *operator_bans_block(const struct operator_bans *bans,
 const struct operator_ban *operator_bans_of(const struct operator_bans *bans, const struct ban_target *target,
                                             int64_t now);
 
-/* Of the bans around that one in force, those of dry runs included, the narrowest: of a shorter prefix, or of a domain
- * that it is in. NULL when there is none. */
+/* Of the bans around that one in force the narrowest: of a shorter prefix, or of a domain that it is in. NULL when
+ * there is none. */
 const struct operator_ban *operator_bans_around(const struct operator_bans *bans, const struct operator_ban *ban,
                                                 int64_t now);
+
+/* Drops those that were begun in a dry run. */
+void operator_bans_end_monitored(struct operator_bans *bans);
 
 /* Drops bans that are over, at most so many. */
 void operator_bans_expire(struct operator_bans *bans, int64_t now, uint32_t most);
 
-/* Bans there are, also those that are over and were not dropped yet; how many of them are of dry runs. */
+/* Bans there are, also those that are over and were not dropped yet; how many of them were begun in a dry run. */
 uint32_t operator_bans_count(const struct operator_bans *bans);
 uint32_t operator_bans_monitored(const struct operator_bans *bans);
 

@@ -256,21 +256,12 @@ void network_key(const struct judging *judging, const struct terms *terms, const
 struct window network_sight(const struct judging *judging, const struct taking *taking);
 
 /* True while the record, which may be NULL, is banned by that limit, as far as the limit's mode can see. */
-bool banned_by(const struct record *record, const struct terms *terms, uint64_t tick);
-/* bans.c. What the lists say, and the ban of an administrator that keeps out all the same, or would in a dry run; else
- * one of a dry run that is over, which is only told; NULL: there is none. */
+bool banned_by(const struct rules *rules, const struct record *record, const struct terms *terms, uint64_t tick);
+/* bans.c. What the lists say, and the ban of an administrator that keeps out all the same; NULL: there is none. */
 struct listed engine_list_client(const struct engine *engine, const struct addr *client, int64_t now,
                                  const struct operator_ban **ban);
 struct listed engine_list_names(const struct engine *engine, const char *sender, const char *user, int64_t now,
                                 const struct operator_ban **ban);
-static inline bool ban_is_told(const struct engine *engine, const struct operator_ban *ban)
-{
-    return ban->monitored && !rules_monitor(tally_rules(engine->current));
-}
-static inline bool ban_only_monitors(const struct engine *engine, const struct operator_ban *ban)
-{
-    return ban->monitored || rules_monitor(tally_rules(engine->current));
-}
 /* What stands in a record for a ban of so many ticks. */
 uint8_t ban_length_number(struct engine *engine, uint32_t ticks);
 

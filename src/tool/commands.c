@@ -60,8 +60,8 @@ const struct command commands[] = {
         .summary = "refuse an address, a network or a domain for a while",
         .text = "TARGET is an address, a CIDR block or a domain; DURATION is 24 hours when it is\n"
                 "not given. Who is banned already gets the new end. Sessions that are open go on.\n"
-                "With mode = monitor it is only watched, also when the dry run is over: then ban\n"
-                "again.\n"
+                "With mode = monitor it is only watched, and ends with that dry run; a ban from\n"
+                "before is only watched meanwhile.\n"
                 "\n"
                 "    tidegate ban 192.0.2.0/24 for 2h\n"
                 "    tidegate ban spam.example\n",

@@ -87,10 +87,8 @@ static char *sentence(const json_t *answer, const char *who)
     const char *name = of_administrator ? "an administrator" : field_text(limit, "limit");
     char *why = reason(limit), *where = field_place(limit), *when = until(answer), *text;
     if (admitted && of_administrator)
-        text = text_print("%s would be let in. An administrator has banned %s%s: it is only watched.", who,
-                          *field_text(limit, "key") ? field_text(limit, "key") : "it",
-                          strcmp(field_text(answer, "mode"), "monitor") == 0 ? ", but mode = monitor"
-                                                                             : ", but in a dry run");
+        text = text_print("%s would be let in. An administrator has banned %s, but mode = monitor: it is only watched.",
+                          who, *field_text(limit, "key") ? field_text(limit, "key") : "it");
     else if (admitted)
         text = text_print("%s would be let in. If %s%s were not only monitored, it would be refused, as %s.", who, name,
                           where, why);

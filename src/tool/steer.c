@@ -13,9 +13,8 @@ static const char *watched(const json_t *answer)
 {
     if (strcmp(field_text(answer, "action"), "monitor") != 0)
         return "";
-    return field_true(answer, "monitored")
-               ? ", but mode = monitor: it is only watched, and stays so until it is banned again after the dry run"
-               : ", but mode = monitor: it is only watched as long as the dry run lasts";
+    return field_true(answer, "monitored") ? ", but mode = monitor: it is only watched, and ends with the dry run"
+                                           : ", but mode = monitor: it is only watched as long as the dry run lasts";
 }
 
 int tool_ban(struct tool *tool)

@@ -19,6 +19,7 @@ class Control:
     def ask(self, page, post=None, status=200):
         """The answer of a page; post is what a POST says."""
         command = ["curl", "-sS", "--max-time", str(DEADLINE), "--unix-socket", str(self.path), "-w", "\n%{http_code}"]
+        command += [] if post is None else ["-X", "POST"]
         for name, value in (post or {}).items():
             command += ["--data-urlencode", f"{name}={value}"]
         done = subprocess.run([*command, f"http://localhost{page}"], capture_output=True, text=True, check=True)
@@ -151,18 +152,21 @@ def test_a_dry_run(postfix, gate, control):
     daemon.wait_line(since, limit="ban", action="monitor")
 
 
-def test_a_ban_of_a_dry_run_stays_one(postfix, gate, control):
+def test_a_ban_of_a_dry_run_ends_with_it(postfix, gate, control):
+    """Who ends the dry run is told so; a ban from before it refuses again."""
     daemon = gate(control.section)
     assert not control.ban("127.9.0.0/16")["monitored"]
     daemon.reload(control.section + "mode = monitor")
     assert control.ban("127.7.0.0/16")["monitored"]
     enter(postfix.port, "127.9.0.1")
-    daemon.reload(control.section)
+    daemon.reload(control.section + "mode = monitor\nservice_sessions = 9")
     assert {ban["client"]: ban["action"] for ban in control.bans()} == {"127.7.0.0/16": "monitor",
-                                                                        "127.9.0.0/16": "refuse"}
-    since = daemon.mark()
+                                                                        "127.9.0.0/16": "monitor"}
+    daemon.write(control.section)
+    (said,) = control.ask("/reload", {})["messages"]
+    assert said == "warning: the bans that were imposed in the dry run (1) end with it; ban again whoever is to stay out"
+    assert {ban["client"]: ban["action"] for ban in control.bans()} == {"127.9.0.0/16": "refuse"}
     enter(postfix.port, "127.7.0.1")
-    daemon.wait_line(since, limit="ban", client="127.7.0.0/16", action="monitor")
     refused(postfix.port, "127.9.0.1", refusal=DENIED)
     again = control.ban("127.7.0.0/16")
     assert (again["changed"], again["action"], again["monitored"]) == (False, "refuse", False)

@@ -216,7 +216,7 @@ def test_unban_of_a_user(postfix, served):
 def test_ban_in_a_dry_run(postfix, served):
     daemon = served("mode = monitor\n")
     watched = ", but mode = monitor: it is only watched"
-    stays = watched + ", and stays so until it is banned again after the dry run"
+    stays = watched + ", and ends with the dry run"
     assert good(daemon.tool("ban", "127.0.0.1", "for", "2h")) == f"127.0.0.1 is banned for T{stays}\n"
     assert good(daemon.tool("ban", "127.0.0.1")) == f"127.0.0.1 was banned already; now it is for T{stays}\n"
     assert daemon.ask("ban", "127.0.0.1")["action"] == "monitor"

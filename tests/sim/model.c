@@ -203,6 +203,8 @@ void model_reload(struct model *model, const struct plain_rules *rules)
 {
     take_rules(model, rules);
     drop_views(model);
+    if (!rules->monitor)
+        model_dry_run_over(model);
     for (int i = 0; i < model->session_count; i++) {
         struct model_session *session = &model->sessions[i];
         for (int kind = LIMITS_BUILTIN; kind < PLAIN_KINDS; kind++)

@@ -114,7 +114,7 @@ struct model_operator_ban {
     struct plain_block block; /* family 0: it is a domain */
     char name[64];
     int64_t since, until; /* not in force: until is over, or 0 */
-    bool rehearsed;       /* it has only ever been imposed in a dry run */
+    bool rehearsed;       /* begun in a dry run */
 };
 #define MODEL_OPERATOR_BANS 200
 
@@ -279,11 +279,11 @@ bool model_counts_any(const struct model *model, const struct model_history *his
 
 /* True when the target was banned already. There are fewer than MODEL_OPERATOR_BANS in force. */
 bool model_ban(struct model *model, const struct model_operator_ban *ban, int64_t length, int64_t now);
-/* The ban with the longest block that holds the client; of the longest domain of the sender; real ones, or those of dry
- * runs. NULL: there is none. */
-const struct model_operator_ban *model_banned_client(const struct model *model, const struct plain_addr *client,
-                                                     bool rehearsed);
-const struct model_operator_ban *model_banned_sender(const struct model *model, const char *sender, bool rehearsed);
+/* What was banned in a dry run is not any more. */
+void model_dry_run_over(struct model *model);
+/* The ban with the longest block that holds the client; of the longest domain of the sender. NULL: there is none. */
+const struct model_operator_ban *model_banned_client(const struct model *model, const struct plain_addr *client);
+const struct model_operator_ban *model_banned_sender(const struct model *model, const char *sender);
 
 /* The bans that must be listed, in any order. */
 size_t model_bans(struct model *model, int64_t now, struct ban_view *out, size_t room);

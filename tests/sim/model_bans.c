@@ -30,11 +30,9 @@ bool model_ban(struct model *model, const struct model_operator_ban *ban, int64_
             i++;
     while (at < model->operator_ban_count && !same_target(&model->operator_bans[at], ban))
         at++;
-    const bool known = at < model->operator_ban_count,
-               changed = known && (model->rules.monitor || !model->operator_bans[at].rehearsed);
-    if (!known)
-        model->operator_bans[model->operator_ban_count++] = *ban;
+    const bool changed = at < model->operator_ban_count;
     if (!changed) {
+        model->operator_bans[model->operator_ban_count++] = *ban;
         model->operator_bans[at].since = model->now;
         model->operator_bans[at].rehearsed = model->rules.monitor;
     }
@@ -42,27 +40,34 @@ bool model_ban(struct model *model, const struct model_operator_ban *ban, int64_
     return changed;
 }
 
-const struct model_operator_ban *model_banned_client(const struct model *model, const struct plain_addr *client,
-                                                     bool rehearsed)
+void model_dry_run_over(struct model *model)
+{
+    for (uint32_t i = 0; i < model->operator_ban_count; i++) {
+        model_met.rehearsed += model->operator_bans[i].rehearsed && model->operator_bans[i].until > model->now;
+        if (model->operator_bans[i].rehearsed)
+            model->operator_bans[i].until = 0;
+    }
+}
+
+const struct model_operator_ban *model_banned_client(const struct model *model, const struct plain_addr *client)
 {
     const struct model_operator_ban *longest = NULL;
 
     for (uint32_t i = 0; i < model->operator_ban_count && client->family != 0; i++) {
         const struct model_operator_ban *ban = &model->operator_bans[i];
-        if (ban->until > model->now && ban->rehearsed == rehearsed && model_holds(&ban->block, client) &&
+        if (ban->until > model->now && model_holds(&ban->block, client) &&
             (!longest || ban->block.bits > longest->block.bits))
             longest = ban;
     }
     return longest;
 }
 
-const struct model_operator_ban *model_banned_sender(const struct model *model, const char *sender, bool rehearsed)
+const struct model_operator_ban *model_banned_sender(const struct model *model, const char *sender)
 {
     for (const char *name = sender[0] ? model_first_domain(sender) : NULL; name; name = model_next_domain(name))
         for (uint32_t i = 0; i < model->operator_ban_count; i++) {
             const struct model_operator_ban *ban = &model->operator_bans[i];
-            if (ban->until > model->now && ban->rehearsed == rehearsed && ban->block.addr.family == 0 &&
-                strcmp(ban->name, name) == 0)
+            if (ban->until > model->now && ban->block.addr.family == 0 && strcmp(ban->name, name) == 0)
                 return ban;
         }
     return NULL;
@@ -144,7 +149,7 @@ size_t model_bans(struct model *model, int64_t now, struct ban_view *out, size_t
         view->per = of_name ? PER_SENDER_DOMAIN : PER_CLIENT;
         view->client = prefix_of(&ban->block);
         snprintf(view->key, sizeof view->key, "%s", ban->name);
-        view->action = model->rules.monitor || ban->rehearsed ? ACTION_MONITOR : ACTION_REFUSE;
+        view->action = model->rules.monitor ? ACTION_MONITOR : ACTION_REFUSE;
         view->since_ns = latest - ban->since;
         view->left_ns = ban->until - latest;
         count++;

@@ -11,11 +11,11 @@ static bool judge_ban(struct judgement *judgement, const struct model_operator_b
 {
     static const struct reply denied = {"421", "4.7.1", "Service unavailable, access denied."};
     const struct model *model = judgement->model;
-    const enum action action = model->rules.monitor || ban->rehearsed ? ACTION_MONITOR : ACTION_REFUSE;
+    const enum action action = model->rules.monitor ? ACTION_MONITOR : ACTION_REFUSE;
 
-    if (action == ACTION_MONITOR && judgement->session->over)
+    if (model->rules.monitor && judgement->session->over)
         return true;
-    if (action == ACTION_MONITOR)
+    if (model->rules.monitor)
         judgement->session->over = judgement->over_now = true;
     struct finding *finding = judgement_find(judgement, LIMIT_BAN, "ban", action, 0);
     if (ban->block.addr.family == 0)
@@ -30,11 +30,6 @@ static bool judge_ban(struct judgement *judgement, const struct model_operator_b
     return action == ACTION_MONITOR;
 }
 
-static bool more_specific(const struct model_operator_ban *a, const struct model_operator_ban *b)
-{
-    return a->block.addr.family == 0 ? strlen(a->name) > strlen(b->name) : a->block.bits > b->block.bits;
-}
-
 /* False when they refuse. */
 static bool judge_lists(struct judgement *judgement, bool *spared)
 {
@@ -47,31 +42,19 @@ static bool judge_lists(struct judgement *judgement, bool *spared)
     const enum model_listed listed =
         connect ? model_list_client(&model->rules, &session->facts.client, &bits)
                 : model_list_names(&model->rules, sender, text_or_empty(event->user), &spared_by);
+    const struct model_operator_ban *ban =
+        connect ? model_banned_client(model, &session->facts.client) : model_banned_sender(model, sender);
     const bool monitor =
         model->rules.deny_mode == MODE_MONITOR || (model->rules.monitor && model->rules.deny_mode == MODE_BLOCK);
 
-    const struct model_operator_ban *bans[2]; /* real ones, and those of dry runs */
-
-    for (int i = 0; i < 2; i++) {
-        const struct model_operator_ban *ban =
-            connect ? model_banned_client(model, &session->facts.client, i) : model_banned_sender(model, sender, i);
-        /* Whatever is exempt more specifically stays so. */
-        if (ban && connect && listed == LISTED_TO_SPARE && bits > (int)ban->block.bits)
-            ban = NULL;
-        if (ban && spared_by && strlen(spared_by) > strlen(ban->name))
-            ban = NULL;
-        bans[i] = ban;
-    }
-    /* A dry run does not tell them apart: the more specific one speaks. */
-    if (model->rules.monitor && bans[1] && (!bans[0] || more_specific(bans[1], bans[0])))
-        bans[0] = bans[1];
-    *spared = listed == LISTED_TO_SPARE && !bans[0];
-    if (bans[0])
-        return judge_ban(judgement, bans[0]);
-    if (bans[1]) {
-        model_met.rehearsed++;
-        judge_ban(judgement, bans[1]);
-    }
+    /* Whatever is exempt more specifically stays so. */
+    if (ban && connect && listed == LISTED_TO_SPARE && bits > (int)ban->block.bits)
+        ban = NULL;
+    if (ban && spared_by && strlen(spared_by) > strlen(ban->name))
+        ban = NULL;
+    *spared = listed == LISTED_TO_SPARE && !ban;
+    if (ban)
+        return judge_ban(judgement, ban);
     if (listed != LISTED_TO_DENY)
         return true;
     if (!monitor && model->rules.deny_mode == MODE_BLOCK) {
@@ -313,8 +296,8 @@ static void judge_command(struct judgement *judgement)
         if (judgement->blamed)
             model_repute(model, &session->facts.client, -1);
     }
-    if (event->kind == EVENT_MAIL && text_or_empty(event->user)[0] && admitted && !spared && !session->over &&
-        !(model->rules.monitor && judgement->over_now))
+    if (event->kind == EVENT_MAIL && text_or_empty(event->user)[0] && admitted && !spared &&
+        !(model->rules.monitor && (session->over || judgement->over_now)))
         snprintf(session->user, sizeof session->user, "%s", event->user);
     if (is_error(event)) {
         session->erred = true;

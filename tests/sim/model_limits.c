@@ -182,7 +182,7 @@ static bool begin_ban(struct judgement *judgement, const struct model_terms *ter
 {
     struct model *model = judgement->model;
     const uint64_t now = model_tick(model), until = now + ((uint64_t)terms->value[TERM_BAN] >> 24) + 1;
-    const int rank = terms->mode == MODE_MONITOR ? 0 : terms->mode == MODE_SCORE ? 1 : 2;
+    const int rank = terms->mode == MODE_MONITOR || model->rules.monitor ? 0 : terms->mode == MODE_SCORE ? 1 : 2;
 
     if (ban->until > now && (ban->rank > rank || (ban->rank == rank && until <= ban->until)))
         return false;
@@ -275,7 +275,7 @@ static bool judge_limit(struct judgement *judgement, const struct model_terms *t
     if (may_ban && max > 0) {
         const struct model_ban *ban = model_ban_of(model, terms, &key);
         banned = ban->kind == terms->kind && ban->until > model_tick(model) &&
-                 (ban->rank > 0 || terms->mode == MODE_MONITOR);
+                 (ban->rank > 0 || terms->mode == MODE_MONITOR || model->rules.monitor);
     }
     const uint32_t count = counted || banned ? count_of(judgement, terms, &key) : 0;
     if (judged && max > 0) {

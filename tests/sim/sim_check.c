@@ -372,7 +372,7 @@ void check_coverage(void)
         {"sessions forgotten", model_met.forgotten},
         {"sessions forgotten for another", model_met.made_way},
         {"requests without a record", model_met.untracked},
-        {"bans of a dry run that is over", model_met.rehearsed},
+        {"bans that ended with a dry run", model_met.rehearsed},
         {"recipients topped up", model_met.topped_up},
         {"recipients rejected", model_met.rejected},
         {"recipients asked about twice", model_met.twice},

@@ -178,6 +178,28 @@ START_TEST(a_later_end_replaces_a_ban)
 }
 END_TEST
 
+/* In a dry run the score only grows for show, and so does what bans. */
+START_TEST(bans_of_a_dry_run_never_become_real)
+{
+    limit_block_id block = banning(LIMIT_NUMBER_CLIENT_CONNECTIONS, 1, 10 * HOUR);
+    rules_set_term(builder, block, TERM_MODE, MODE_SCORE);
+    rules_set_monitor(builder, true);
+    start();
+    connect_from(client);
+    connect_from(client);
+    ck_assert(verdict.findings[0].ban_began);
+    ck_assert_uint_eq(limit_done("client_connections").bans, 0);
+    now += 5 * HOUR;
+    connect_from(client); /* as it would be */
+    ck_assert(verdict.findings[0].banned && !verdict.findings[0].ban_began);
+    banning(LIMIT_NUMBER_CLIENT_CONNECTIONS, 1, 10 * HOUR);
+    now += 2 * HOUR;
+    reload();
+    connect_from(client);
+    assert_passed();
+}
+END_TEST
+
 START_TEST(monitored_bans_never_become_real)
 {
     limit_block_id block = banning(LIMIT_NUMBER_CLIENT_CONNECTIONS, 1, 10 * HOUR);
@@ -551,6 +573,7 @@ static Suite *test_suite(void)
     tcase_add_test(tests, a_recipient_is_banned_at_rcpt);
     tcase_add_test(tests, a_ban_is_the_limits_own);
     tcase_add_test(tests, a_later_end_replaces_a_ban);
+    tcase_add_test(tests, bans_of_a_dry_run_never_become_real);
     tcase_add_test(tests, monitored_bans_never_become_real);
     tcase_add_test(tests, a_monitored_ban_gives_way_to_a_real_one);
     tcase_add_test(tests, a_ban_of_scores_gives_points);

@@ -272,7 +272,7 @@ START_TEST(a_ban_of_a_dry_run_says_what_it_does)
     config.monitor = false;
     ck_assert(!is_refused("192.0.2.7"));
     page = get(control_bans, "", 200);
-    assert_text(page, "bans.0.action", "monitor");
+    ck_assert_uint_eq(json_array_size(value_at(page, "bans")), 0);
     json_decref(page);
     page = get(control_ban, "target=192.0.2.7", 200);
     assert_text(page, "action", "refuse");

@@ -414,29 +414,6 @@ START_TEST(each_ban_that_holds_is_told)
 END_TEST
 
 /* It keeps nobody out, nor does it stretch the time until those do no more that do. */
-START_TEST(a_ban_of_a_dry_run_that_is_over)
-{
-    struct prefix spared = prefix_of("198.51.100.0/24");
-    rules_set_monitor(builder, true);
-    start();
-    ban("192.0.2.7", NULL, 9000);
-    ban("198.51.100.7", NULL, 9000);
-    ban(NULL, "a.example", 9000);
-    rules_add_list_prefix(builder, LIST_EXEMPT, &spared);
-    reload();
-    ban("192.0.2.0/24", NULL, 60);
-    explain(client_of("192.0.2.7"));
-    assert_told("ban ban");
-    ck_assert(told[0].mode == MODE_MONITOR && !told[0].keeps_out && told[0].next_ns == 9000 * SECOND);
-    assert_ban(1, "192.0.2.0/24", 60, 60);
-    explain(client_of("198.51.100.7"));
-    assert_told("ban exempt");
-    explain(sender_of("x@a.example", "a.example"));
-    assert_told("ban");
-    ck_assert(told[0].mode == MODE_MONITOR && !told[0].keeps_out);
-}
-END_TEST
-
 START_TEST(monitored_is_told_and_off_is_not)
 {
     rules_set_term(builder, limit_in(RULES_SERVICE, CONNECTIONS, 1), TERM_MODE, MODE_MONITOR);
@@ -582,12 +559,6 @@ START_TEST(the_lists_that_hold_a_client)
     reload();
     assert_decided("192.0.2.7", "ban 192.0.0.0/16, deny 192.0.2.0/24");
     ck_assert(values[0].mode == MODE_MONITOR && values[1].mode == MODE_MONITOR);
-    target.clients = prefix_of("10.3.0.0/16");
-    engine_ban(engine, &target, 600 * SECOND, now);
-    rules_add_list_prefix(builder, LIST_EXEMPT, &spared);
-    reload(); /* the dry run is over, and what was banned in it is only told */
-    assert_decided("10.3.0.1", "ban 10.3.0.0/16, exempt 10.0.0.0/8");
-    ck_assert_int_eq(values[0].mode, MODE_MONITOR);
 }
 END_TEST
 
@@ -620,7 +591,6 @@ static Suite *test_suite(void)
     tcase_add_test(tests, who_keeps_out_is_told_however_much_there_is);
     tcase_add_test(tests, many_places_are_looked_at_in_steps);
     tcase_add_test(tests, each_ban_that_holds_is_told);
-    tcase_add_test(tests, a_ban_of_a_dry_run_that_is_over);
     tcase_add_test(tests, monitored_is_told_and_off_is_not);
     tcase_add_test(tests, each_value_with_who_says_it);
     tcase_add_test(tests, the_lists_that_hold_a_client);

@@ -309,6 +309,30 @@ START_TEST(a_custom_limit_keeps_its_count_under_another_number)
 }
 END_TEST
 
+/* That something would have refused the session, if it were not only monitored, does not take its user from it. */
+START_TEST(slots_of_users_stay_with_who_was_over_something_monitored)
+{
+    custom_in(RULES_SERVICE, "user_sessions", COUNT_SESSIONS, PER_USER, 1, 0);
+    rules_set_term(builder, limit_in(RULES_SERVICE, LIMIT_NUMBER_CLIENT_CONNECTIONS, 1), TERM_MODE, MODE_MONITOR);
+    start();
+    connect_from(client);
+    session_id over = connect_from(client), other = connect_from("192.0.2.2");
+    said.user = "joe";
+    mail(over, "");
+    assert_passed();
+    mail(other, "");
+    assert_refused("user_sessions", 1, 1);
+    leave(other);
+    custom_in(RULES_SERVICE, "user_sessions", COUNT_SESSIONS, PER_USER, 1, 0);
+    reload();
+    said.user = NULL;
+    other = connect_from("192.0.2.2");
+    said.user = "joe";
+    mail(other, "");
+    assert_refused("user_sessions", 1, 1);
+}
+END_TEST
+
 START_TEST(slots_of_users_and_domains_are_counted_anew)
 {
     start();
@@ -459,6 +483,7 @@ static Suite *test_suite(void)
     tcase_add_test(limits, windows_and_bans_live_through_it);
     tcase_add_test(limits, a_longer_window_remembers_what_it_can);
     tcase_add_test(limits, a_custom_limit_keeps_its_count_under_another_number);
+    tcase_add_test(limits, slots_of_users_stay_with_who_was_over_something_monitored);
     tcase_add_test(limits, slots_of_users_and_domains_are_counted_anew);
     tcase_add_test(limits, users_that_come_between_the_steps_are_counted_once);
     tcase_add_test(limits, points_are_kept_by_name);
