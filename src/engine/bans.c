@@ -330,10 +330,7 @@ static void find_keys(struct lifting *lifting)
 /* Whether that window of the record still counts anything. */
 static bool counts_in(const struct record *record, unsigned slot, uint64_t tick)
 {
-    struct window window = record->windows[slot];
-
-    window_advance(&window, tick - table_age(record, tick), tick);
-    return window_count(&window) > 0;
+    return window_count_at(&record->windows[slot], tick - table_age(record, tick), tick) > 0;
 }
 
 /* One ban at most is lifted. */
