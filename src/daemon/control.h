@@ -91,9 +91,10 @@ control_page control_eval;    /* GET /eval */
 /* One ban, as in /bans. NULL when memory is short. */
 json_t *ban_json(const struct ban_view *ban);
 
-/* The command that lifts what is counted of a client or a name, fit for a shell: a name may hold anything printable, so
- * it is quoted where it must be. NULL when memory is short. */
-json_t *lift_command(const char *target);
+/* The command that lifts what is counted of a client or a name, and of a user alone, who may have the name of somebody
+ * else. It is fit for a shell: a name may hold anything printable, so it is quoted where it must be. NULL when memory
+ * is short. */
+json_t *lift_command(const char *key, enum limit_per per);
 
 /* GET /metrics: adds the whole page to `out`. False when memory is short. */
 bool control_metrics(struct control *control, struct evbuffer *out);

@@ -225,7 +225,7 @@ static const char *next_name(enum explain_next next)
     return names[next];
 }
 
-/* Whom it concerns, as `tidegate unban` takes it; "" where nobody in particular. */
+/* Whom it concerns; "" where nobody in particular. */
 static const char *key_of(const struct explanation *one, char text[KEY_TEXT_SIZE])
 {
     snprintf(text, KEY_TEXT_SIZE, "%s", one->key);
@@ -269,7 +269,7 @@ static json_t *lift_json(const struct control *control, const struct explanation
         snprintf(text, sizeof text, "raise %s of limit %s %s, then tidegate reload",
                  option_of(TO_TERM, (int)one->term)->name, one->name, place);
     else
-        return lift_command(key_of(one, key));
+        return lift_command(key_of(one, key), one->per);
     return control_text(text);
 }
 

@@ -205,7 +205,8 @@ def test_unban_of_a_user(postfix, served):
     joe = enter_proxied(postfix.port, "192.0.2.1", login="joe")
     joe.send_message()
     joe.expect_refusal("MAIL FROM:<a@client.example>", MESSAGE_RATE)
-    assert daemon.tool("explain", "user:joe").returncode == 1
+    assert good(daemon.tool("explain", "user:joe"), 1).endswith(", or: tidegate unban user:joe\n")
+    assert [one["lift"] for one in daemon.ask("bans")["bans"]] == ["tidegate unban user:joe"]
     result = daemon.tool("ban", "user:joe")
     assert result.returncode == 64 and "neither an address nor a block (192.0.2.0/24) nor a domain" in result.stderr
     assert good(daemon.tool("unban", "user:joe")) == "1 ban was lifted\n"

@@ -314,7 +314,7 @@ START_TEST(of_all_forms_of_a_name)
                     : cases[i].sender ? cases[i].sender
                                       : cases[i].user);
         if (i == 5)
-            assert_text(page, "bans.0.lift", "tidegate unban 'it'\\''s%20me;\"<x>'");
+            assert_text(page, "bans.0.lift", "tidegate unban 'user:it'\\''s%20me;\"<x>'");
         json_decref(page);
         ck_assert_msg(lift(cases[i].query) == 1, "case %zu", i);
     }
@@ -342,6 +342,15 @@ START_TEST(a_user_that_is_marked)
         ck_assert_msg(verdict.kind == VERDICT_REFUSE, "case %zu", i);
         leave(id);
     }
+    json_t *page = get(control_bans, "limit=user_messages", 200);
+    assert_size(page, "bans", 2);
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *one = json_array_get(value_at(page, "bans"), i);
+        char command[100];
+        snprintf(command, sizeof command, "tidegate unban user:%s", json_string_value(json_object_get(one, "key")));
+        ck_assert_str_eq(json_string_value(json_object_get(one, "lift")), command);
+    }
+    json_decref(page);
     ban("target=joe");
     ck_assert_int_eq(lift("target=user:Joe&limit=helo_messages"), 0);
     ck_assert_int_eq(lift("target=user:nobody"), 0);

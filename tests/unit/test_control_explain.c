@@ -304,6 +304,29 @@ START_TEST(names_of_all_kinds)
 }
 END_TEST
 
+/* Nobody else of his name is let in again, neither a sender's domain nor a network. */
+START_TEST(what_lifts_a_user_is_his_alone)
+{
+    static const char *const users[] = {"joe", "10.0.0.0/8", "joe@b.example"};
+    char text[100];
+    limit_in(RULES_SERVICE, LIMIT_NUMBER_USER_RECIPIENTS, 1);
+    serve();
+    for (size_t i = 0; i < 3; i++) {
+        session_id id = connect_from("192.0.2.7");
+        said.user = users[i];
+        mail(id, "a@b.example");
+        rcpt(id, "x@y.example");
+        leave(id);
+        snprintf(text, sizeof text, "name=user:%s", users[i]);
+        ask(text);
+        assert_text(answer, "limits.0.per", "user");
+        assert_text(answer, "limits.0.key", users[i]);
+        snprintf(text, sizeof text, "tidegate unban user:%s", users[i]);
+        assert_text(answer, "limits.0.lift", text);
+    }
+}
+END_TEST
+
 /* What looks like a domain may be a user, whom lists show as he is counted. */
 START_TEST(a_user_with_a_dot)
 {
@@ -583,6 +606,7 @@ static Suite *test_suite(void)
     tcase_add_test(tests, bans_within_bans);
     tcase_add_test(tests, who_refuses_is_told_however_much_there_is);
     tcase_add_test(tests, names_of_all_kinds);
+    tcase_add_test(tests, what_lifts_a_user_is_his_alone);
     tcase_add_test(tests, a_user_with_a_dot);
     tcase_add_test(tests, bounces_alone);
     tcase_add_test(tests, hostile_names);

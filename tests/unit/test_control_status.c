@@ -257,6 +257,11 @@ START_TEST(hostile_names)
     page = ban_json(&ban);
     ck_assert_uint_eq(json_string_length(value_at(page, "lift")), strlen("tidegate unban -- '-'") + 4 * 254);
     json_decref(page);
+    ban.per = PER_USER;
+    ban.key[0] = '\'';
+    page = ban_json(&ban);
+    ck_assert_uint_eq(json_string_length(value_at(page, "lift")), strlen("tidegate unban 'user:'") + 4 * 255);
+    json_decref(page);
 }
 END_TEST
 
