@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/values.h"
+#include "tool/show_lists.h"
 #include "tool/tool.h"
 
 static bool is_over(const json_t *limit)
@@ -134,7 +135,7 @@ static void put_table(const json_t *answer, const struct screen *screen)
         bool plain = strcmp(mode, "block") == 0;
         grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "limit"));
         grid_cell(grid, STYLE_PLAIN, "%s", field_text(limit, "scope"));
-        grid_cell(grid, STYLE_PLAIN, "%s", known ? "" : key);
+        show_name(grid, known ? "" : key);
         grid_number(grid, field_number(limit, "count"));
         grid_number(grid, field_number(limit, "max"));
         grid_cell(grid, STYLE_PLAIN, "%s", seconds > 0 ? duration_format((int64_t)seconds * 1000000000, window) : "");

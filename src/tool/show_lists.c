@@ -9,8 +9,7 @@
 #include "config/values.h"
 #include "tool/tool.h"
 
-/* An address or a block is copied from here, and must be whole; a name may be as long as a client makes it. */
-static void put_name(struct grid *grid, const char *name)
+void show_name(struct grid *grid, const char *name)
 {
     struct prefix prefix;
 
@@ -28,7 +27,7 @@ static void show_counts(const json_t *list, const struct column *columns, const 
 
     for (size_t i = 0; i < json_array_size(list) && i < rows; i++) {
         const json_t *row = json_array_get(list, i);
-        put_name(grid, field_text(row, fields[0]));
+        show_name(grid, field_text(row, fields[0]));
         for (size_t k = 1; k < count; k++)
             grid_number(grid, field_number(row, fields[k]));
     }
@@ -72,7 +71,7 @@ void show_bans(const json_t *bans, const struct screen *screen, size_t rows)
     for (size_t i = 0; i < json_array_size(bans) && i < rows; i++) {
         const json_t *ban = json_array_get(bans, i);
         const char *client = field_text(ban, "client");
-        put_name(grid, *client ? client : field_text(ban, "key"));
+        show_name(grid, *client ? client : field_text(ban, "key"));
         grid_cell(grid, STYLE_PLAIN, "%s", field_text(ban, "limit"));
         grid_cell(grid, STYLE_PLAIN, "%s", field_text(ban, "scope"));
         grid_cell(grid, STYLE_PLAIN, "%s", field_text(ban, "action"));
