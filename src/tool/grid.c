@@ -135,7 +135,7 @@ static void lay_out(const struct grid *grid, struct place *places, size_t width)
         size_t taken = text_width(grid->cells[i].text);
         if (taken > place->wanted)
             place->wanted = taken;
-        if (grid->cells[i].whole && taken > place->least)
+        if ((grid->cells[i].whole || !grid->columns[i % grid->column_count].cut) && taken > place->least)
             place->least = taken;
     }
     bool fits = false;
@@ -198,7 +198,7 @@ static size_t put_cell(const struct column *column, const struct screen *screen,
         blanks += width - taken;
     fprintf(screen->out, "%*s", (int)blanks, "");
     style_begin(screen, style);
-    taken = (column->tail ? text_put_tail : text_put_cut)(text, width, screen->out);
+    taken = (column->tail && style != STYLE_HEADING ? text_put_tail : text_put_cut)(text, width, screen->out);
     style_end(screen, style);
     return GAP + (column->right ? 0 : width - taken);
 }

@@ -1,7 +1,8 @@
 /*
  * grid.h: tables on a terminal: columns aligned, numbers to the right, no line longer than it may be. Where it would
  * be, names are cut; where that is not enough their columns are left out, the last of them first; then the same is done
- * with all columns. The first one always stays.
+ * with all columns, but of others than names only the heading is cut: half a number is another one. The first one
+ * always stays.
  *
  * One thread.
  */
@@ -26,8 +27,8 @@ enum style { STYLE_PLAIN, STYLE_HEADING, STYLE_GOOD, STYLE_WARNING, STYLE_BAD, S
 struct column {
     const char *heading;
     bool right; /* numbers stand to the right */
-    bool cut;   /* names give way first; others only when that does not help */
-    bool tail;  /* what is cut is the beginning: the end says most */
+    bool cut;   /* names give way first; others are never cut, but left out when that does not help */
+    bool tail;  /* what is cut of a cell is the beginning: the end says most */
 };
 
 struct grid;

@@ -290,17 +290,18 @@ FULL = ["2001:db8:1234:5678:9abc:def0:1234:5678", "2001:db8:1234:5678:9abc:def0:
 @pytest.mark.parametrize("columns", [45, 50, 60, 80, 90])
 def test_addresses_are_never_cut(fake, columns):
     """They are looked for, or given to unban; what stands beside them gives way."""
-    lists = {"bans": {"bans": [ban(who) for who in FULL], "left_out": 0},
+    lists = {"bans": {"bans": [ban(who, limit="ban", left=86399) for who in FULL], "left_out": 0},
              "clients": {"clients": [client(who, refused=1234567) for who in FULL], "left_out": 0}}
     for command, answer in lists.items():
         give(fake, {f"/{command}": answer})
         seen, lines = on_terminal("--socket", fake.path, command, columns=columns)
         assert seen == 0 and [line.split()[0] for line in lines[1:]] == FULL
+        assert not any(re.search(r"\.\.\.( |$)", line) for line in lines[1:])  # "...ice" is a scope
     give(fake, {"/explain": explained(*(reasons("client_connections", key=who) for who in FULL))})
     for who, line in zip(FULL, on_terminal("--socket", fake.path, "explain", "x.example", columns=columns)[1][-3:]):
         assert who in line.split() or (columns < 90 and who[:4] not in line)  # or its column is left out
     frame = last_frame(fake, 40, columns, clients={"busiest": lists["clients"]["clients"], "refused": []})
-    assert [line.split()[0] for line in frame[-3:]] == FULL
+    assert [line.split()[0] for line in frame[-3:]] == FULL and "..." not in "".join(frame[-3:])
 
 
 @pytest.mark.parametrize("arguments, question", [

@@ -277,12 +277,12 @@ START_TEST(what_is_whole_is_never_cut)
     screen.width = 67;
     grid_put(grid, &screen);
     ck_assert_str_eq(output(),
-                     "NAME                                     ...E  COUNT  STATE\n" ADDRESS "  ...e     12  open\n"
+                     "NAME                                     S...  COUNT  STATE\n" ADDRESS "  ...e     12  open\n"
                      "a-name-is-cut.and-is-longer-than-an-...  ...e    123  open, monitor\n");
     screen.width = 60;
     grid_put(grid, &screen);
-    ck_assert_str_eq(output(), "NAME                                     COUNT  STATE\n" ADDRESS "     12  open\n"
-                               "a-name-is-cut.and-is-longer-than-an-...    123  open, mon...\n");
+    ck_assert_str_eq(output(), "NAME                                     C...  STATE\n" ADDRESS "    12  open\n"
+                               "a-name-is-cut.and-is-longer-than-an-...   123  open, monitor\n");
     screen.width = 48;
     grid_put(grid, &screen);
     ck_assert_str_eq(output(), "NAME                                       COUNT\n" ADDRESS "       12\n"
