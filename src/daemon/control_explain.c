@@ -65,11 +65,12 @@ static bool read_block(const struct control *control, const char *text, struct p
             control_error(status, 400, "client \"%.100s\" has host bits set; write the client, %s, or its address, %s",
                           text, prefix_format(&client, client_text), address);
     else
-        *error = control_error(status, 400,
-                               "client \"%.100s\" is not one client: that is a /%u here (%s); ask about an address in "
-                               "it, as %s",
-                               text, (unsigned)client.bits,
-                               addr.family == ADDR_IPV4 ? "client_ipv4_prefix" : "client_ipv6_prefix", address);
+        *error =
+            control_error(status, 400,
+                          "client \"%.100s\" is not one client; a client is a /%u here (%s); ask about an address in "
+                          "it, as %s",
+                          text, (unsigned)client.bits,
+                          addr.family == ADDR_IPV4 ? "client_ipv4_prefix" : "client_ipv6_prefix", address);
     return false;
 }
 
@@ -473,7 +474,8 @@ json_t *control_eval(struct control *control, const struct evkeyvalq *parameters
     if (!control_known(parameters, names, &answer, status))
         return answer;
     if (!client)
-        return control_error(status, 400, "nobody is asked about; give client, an IP address");
+        return control_error(status, 400,
+                             "nobody is asked about; give client, an IP address or a block that is one client");
     if (!read_client(control, &question, client, &answer, status) ||
         !read_place(&question, listen, daemon_name, ":25", &answer, status))
         return answer;

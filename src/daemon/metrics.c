@@ -181,10 +181,12 @@ static void add_verdicts(struct page *page, struct control *control)
 
 static void add_bans(struct page *page, const struct engine_totals *totals)
 {
-    family(page, "tidegate_bans", "gauge", "Bans in force, by who has begun them.");
+    family(page, "tidegate_bans", "gauge",
+           "Bans in force that keep somebody out or give points, by who has begun them.");
     sample_of(page, "by", "limit", totals->bans - totals->bans_monitored);
     sample_of(page, "by", "operator", totals->operator_bans - totals->operator_bans_monitored);
-    family(page, "tidegate_bans_monitored", "gauge", "Bans that are only watched and keep nobody out, likewise.");
+    family(page, "tidegate_bans_monitored", "gauge",
+           "Bans that are only watched and keep nobody out, by who has begun them.");
     sample_of(page, "by", "limit", totals->bans_monitored);
     sample_of(page, "by", "operator", totals->operator_bans_monitored);
 }
@@ -229,7 +231,7 @@ static void add_activity(struct page *page, struct control *control)
     sample_of(page, "of", "clients", clients.evicted);
     sample_of(page, "of", "domains", domains.evicted);
     family(page, "tidegate_activity_untracked_total", "counter",
-           "Times that one of them found no room, as all others are connected.");
+           "Times that one of them found no room, as all that were looked at had open sessions.");
     sample_of(page, "of", "clients", clients.untracked);
     sample_of(page, "of", "domains", domains.untracked);
 }

@@ -103,7 +103,7 @@ static void warn_of_idle_action(const struct config *config, struct config_messa
              "%.500s:%u: idle_action = disconnect %s; an idle session is refused at its next command instead",
              config->path, config->idle_disconnect,
              !server.idle             ? "has no effect, as the kernel cannot be asked about connections"
-             : server.ending_given_up ? "takes a restart, as CAP_NET_ADMIN was given up at the start"
+             : server.ending_given_up ? "needs a restart, as CAP_NET_ADMIN was given up at the start"
                                       : "needs CAP_NET_ADMIN at the start, and a kernel with INET_DIAG_DESTROY");
     if (messages)
         messages_warning(messages, NULL, 0, "%s", text);

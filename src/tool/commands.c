@@ -80,8 +80,8 @@ const struct command commands[] = {
                 "Of a domain's subdomains those of administrators are lifted, not those of\n"
                 "limits. With a target and no --since, what limits have counted for it is\n"
                 "forgotten, too, be it banned or not. Exits with 1 when there was neither, or\n"
-                "when an administrator's ban of a block or domain around TARGET still keeps it\n"
-                "out; what lifts that is said.\n"
+                "when an administrator's ban still keeps TARGET out: of a block or domain\n"
+                "around it, or its own, which --limit or --since left. What lifts that is said.\n"
                 "\n"
                 "    tidegate unban 192.0.2.7\n"
                 "    tidegate unban --limit client_connections --since 10m\n",
@@ -112,8 +112,8 @@ const struct command commands[] = {
         .summary = "which values apply to a client, and which line says so",
         .text = "The caps, settings and limits that hold for sessions of CLIENT (an address, or\n"
                 "what tidegate clients shows of it) on that listen (:25 unless given), each with\n"
-                "the scope, the file and the line that it comes from; and whether it is banned,\n"
-                "denied or exempt.\n",
+                "the scope, the file and the line that it comes from; and whether an\n"
+                "administrator has banned it, or it is denied or exempt.\n",
         .run = tool_eval,
     },
     {

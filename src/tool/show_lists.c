@@ -88,7 +88,8 @@ static void show_displaced(const json_t *answer, const struct screen *screen)
     const double evicted = field_number(answer, "evicted"), untracked = field_number(answer, "untracked");
 
     if (evicted >= 1 || untracked >= 1)
-        screen_say(screen, 2, "... room for %.0f, the busiest stay: %.0f evicted since the start, %.0f untracked",
+        screen_say(screen, 2,
+                   "... there is room for %.0f, and the busiest stay: %.0f evicted since the start, %.0f found no room",
                    field_number(answer, "room"), evicted, untracked);
 }
 

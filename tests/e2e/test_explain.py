@@ -119,5 +119,5 @@ def test_a_client_as_the_lists_write_it(mta, gate, asked):
     ask("/ban", method="POST", target="127.7.0.0/16")
     for page in ("/explain", "/eval"):
         error = ask(page, 400, client="127.7.0.0/16")["error"]
-        assert "that is a /24 here (client_ipv4_prefix); ask about an address in it, as 127.7.0.0" in error
+        assert "a client is a /24 here (client_ipv4_prefix); ask about an address in it, as 127.7.0.0" in error
     assert ask("/explain", client="127.7.0.0")["refused_by"] == "ban"

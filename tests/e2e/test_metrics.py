@@ -173,7 +173,8 @@ def test_the_most_refused_stay_in_the_lists_while_a_crowd_comes(watched, directo
         result = tidegate("-c", daemon.path, kind, "-n", "1")
         assert result.stdout.splitlines()[-2:] == [
             f"... and {room - 1} more (-n N shows more)",
-            f"... room for {room}, the busiest stay: {came - room} evicted since the start, 0 untracked"]
+            f"... there is room for {room}, and the busiest stay: {came - room} evicted since the start, 0 found no "
+            "room"]
 
 
 def test_clients_and_domains_without_any_limit(mta, gate):

@@ -87,7 +87,7 @@ def test_a_reload_cannot_have_back_what_was_given_up(postfix, gate, directory):
     config = f'user = {USER}\ncontrol {{ socket = "{directory}/control.sock" }}\n'
     daemon = gate(config)
     assert not daemon.lines(event="idle_action")
-    text = (f"{daemon.path}:5: idle_action = disconnect takes a restart, as CAP_NET_ADMIN was given up at the start; an "
+    text = (f"{daemon.path}:5: idle_action = disconnect needs a restart, as CAP_NET_ADMIN was given up at the start; an "
             "idle session is refused at its next command instead")
     for number in (1, 2):
         daemon.write(config + "idle_time = 1s\nidle_action = disconnect")

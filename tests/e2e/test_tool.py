@@ -238,7 +238,7 @@ def test_explain_of_names(postfix, served):
         result = daemon.tool("explain", who)
         assert is_harmless(result.stdout + result.stderr)
     for who, said in (("192.0.2.7:25", "an address with a port"), ("2001:db8::5%eth0", "an address with a zone"),
-                      ("   ", "name is empty"), ("10.0.0.0/8", "that is a /32 here"), ("", "name is empty")):
+                      ("   ", "name is empty"), ("10.0.0.0/8", "a client is a /32 here"), ("", "name is empty")):
         result = daemon.tool("explain", who)
         assert (result.returncode, result.stdout) == (64, "") and said in result.stderr
     assert good(daemon.tool("explain", "[2001:db8::5]")).startswith("2001:db8::5 would be let in.")

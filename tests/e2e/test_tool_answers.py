@@ -188,8 +188,8 @@ CLIENT             OPEN  CONNECTIONS  MESSAGES  REFUSED  MONITORED
 """
 FULL = """\
 ... and 16382 more (-n N shows more)
-... room for 16384, the busiest stay: 1003616 evicted since the start, 2
-  untracked
+... there is room for 16384, and the busiest stay: 1003616 evicted since the
+  start, 2 found no room
 """
 DOMAINS = """\
 DOMAIN                                                MESSAGES  REFUSED  MONITORED

@@ -427,18 +427,20 @@ START_TEST(a_client_is_as_long_as_the_configuration_says)
     assert_text(answer, "client", "192.0.2.0/24");
     assert_false(answer, "admitted");
     json_t *error = get(control_explain, "client=192.0.2.128/25", 400);
-    assert_text(error, "error",
-                "client \"192.0.2.128/25\" is not one client: that is a /24 here (client_ipv4_prefix); ask about an "
-                "address in it, as 192.0.2.128");
+    assert_text(
+        error, "error",
+        "client \"192.0.2.128/25\" is not one client; a client is a /24 here (client_ipv4_prefix); ask about an "
+        "address in it, as 192.0.2.128");
     json_decref(error);
     error = get(control_explain, "client=192.0.2.7/24", 400);
     assert_text(error, "error",
                 "client \"192.0.2.7/24\" has host bits set; write the client, 192.0.2.0/24, or its address, 192.0.2.7");
     json_decref(error);
     error = get(control_eval, "client=2001:db8::/64", 400);
-    assert_text(error, "error",
-                "client \"2001:db8::/64\" is not one client: that is a /128 here (client_ipv6_prefix); ask about an "
-                "address in it, as 2001:db8::");
+    assert_text(
+        error, "error",
+        "client \"2001:db8::/64\" is not one client; a client is a /128 here (client_ipv6_prefix); ask about an "
+        "address in it, as 2001:db8::");
     json_decref(error);
 }
 END_TEST
@@ -466,13 +468,14 @@ START_TEST(mistakes_say_what_would_be_right)
     } cases[] = {
         {control_explain, "", "give client"},
         {control_explain, "client=192.0.2.777", "is no IP address; write one, as 192.0.2.7 or 2001:db8::7"},
-        {control_explain, "client=192.0.2.0/24", "that is a /32 here (client_ipv4_prefix); ask about an address in it"},
-        {control_explain, "client=2001:db8::/32", "that is a /64 here (client_ipv6_prefix)"},
-        {control_explain, "client=2001:db8::/96", "that is a /64 here (client_ipv6_prefix)"},
+        {control_explain, "client=192.0.2.0/24",
+         "a client is a /32 here (client_ipv4_prefix); ask about an address in it"},
+        {control_explain, "client=2001:db8::/32", "a client is a /64 here (client_ipv6_prefix)"},
+        {control_explain, "client=2001:db8::/96", "a client is a /64 here (client_ipv6_prefix)"},
         {control_explain, "client=192.0.2.7/24", "as 192.0.2.7"},
         {control_explain, "client=2001:db8::7/64", "host bits set; write the client, 2001:db8::/64, or its address, "},
         {control_explain, "client=192.0.2.0/33",
-         "that is a /32 here (client_ipv4_prefix); ask about an address in it, as 192.0.2.0"},
+         "a client is a /32 here (client_ipv4_prefix); ask about an address in it, as 192.0.2.0"},
         {control_explain, "client=[192.0.2.0/24]", "no IP address"},
         {control_explain, "client=192.0.2.7:25", "an address with a port; write the address alone, 192.0.2.7"},
         {control_explain, "client=2001:db8::5%25eth0", "an address with a zone; write the address alone, 2001:db8::5"},
@@ -489,10 +492,10 @@ START_TEST(mistakes_say_what_would_be_right)
         {control_explain, "client=192.0.2.1&listen=:26", "no listener in " FILE_NAME " is for listen \":26\""},
         {control_explain, "client=192.0.2.1&daemon_name=x", "daemon_name \"x\"; write them"},
         {control_explain, "client=192.0.2.1&daemon_name=a%20b", "daemon_name: "},
-        {control_eval, "", "give client"},
+        {control_eval, "", "give client, an IP address or a block that is one client"},
         {control_eval, "client=x", "no IP address"},
         {control_eval, "client=192.0.2.7:25", "an address with a port"},
-        {control_eval, "client=192.0.2.0/24", "that is a /32 here"},
+        {control_eval, "client=192.0.2.0/24", "a client is a /32 here"},
         {control_eval, "client=192.0.2.1&name=x", "\"name\" is unknown"},
         {control_eval, "client=192.0.2.1&listen=:26", "write them as they stand there"},
     };
