@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/keys.h"
 #include "config/shell_word.h"
 #include "config/values.h"
 #include "tool/tool.h"
@@ -44,7 +45,8 @@ int tool_ban(struct tool *tool)
     return status;
 }
 
-/* What tells more of a target for which nothing was lifted: a new text. A block is nobody to be explained. */
+/* What tells more of a target for which nothing was lifted: a new text. A block is nobody to be explained, nor is a
+ * user without a name. */
 static char *hint(const char *target)
 {
     char address[PREFIX_TEXT_SIZE], *word, *text;
@@ -52,7 +54,7 @@ static char *hint(const char *target)
 
     if (prefix_parse(target, &block) == PREFIX_OK && block.bits == addr_width(&block.addr))
         target = prefix_format(&block, address);
-    else if (!*target || value_looks_like_prefix(target))
+    else if (!*target || strcmp(target, KEY_USER_MARK) == 0 || value_looks_like_prefix(target))
         return text_copy("");
     word = text_memory(NULL, SHELL_WORD_SIZE(strlen(target)));
     text = text_print("tidegate explain %s, and ", shell_word(target, word));

@@ -203,7 +203,7 @@ SOME_DOMAINS = [{"domain": "spam.example", "messages": 9, "refused": 3, "monitor
 # What explain takes is named, quoted where a shell needs that.
 NOT_BANNED = [("192.0.2.7", "tidegate explain 192.0.2.7, and "), ("192.0.2.7/32", "tidegate explain 192.0.2.7, and "),
               ("::ffff:192.0.2.7", "tidegate explain 192.0.2.7, and "), ("2001:db8::/64", ""), ("192.0.2.0/24", ""),
-              ("", ""), ("192.0.2", ""), ("user:joe", "tidegate explain user:joe, and "),
+              ("", ""), ("192.0.2", ""), ("user:joe", "tidegate explain user:joe, and "), ("user:", ""),
               ("Spam.example", "tidegate explain Spam.example, and "), ("-x", "tidegate explain -- -x, and "),
               ("it's $HOME", "tidegate explain 'it'\\''s $HOME', and ")]
 
