@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "build-config.h"
 #include "daemon/budget.h"
 #include "daemon/control.h"
 #include "daemon/history.h"
@@ -47,6 +48,14 @@
 
 #define STATUS_INTERVAL_S 10
 
+/* Why idle_action cannot have a right that there was at the start: it goes where nothing asks for it, and without
+ * libcap-ng wherever we become another user (privileges.h). */
+#ifdef HAVE_LIBCAP_NG
+#define WHY_GIVEN_UP "needs a restart, as CAP_NET_ADMIN was given up at the start"
+#else
+#define WHY_GIVEN_UP "cannot be had together with user, as this tidegated was built without libcap-ng"
+#endif
+
 /* How long a stop waits for the answers of refused sessions to arrive. */
 #define STOP_GRACE_NS INT64_C(1000000000)
 
@@ -62,7 +71,7 @@ static struct server {
     struct http_service *http; /* NULL: no HTTP service */
     struct vitals vitals;
     struct idle_watch *idle;        /* NULL: the kernel cannot be asked */
-    bool ending_given_up;           /* the right to end connections, as nothing asked for it at the start */
+    bool ending_given_up;           /* the right to end connections, at the start */
     struct policy_thread *policy;   /* NULL: no policy door */
     struct session_watch *watch;    /* NULL: no session is held by the kernel's word */
     struct kernel_sockets *cookies; /* the policy thread's way to ask the kernel, */
@@ -103,7 +112,7 @@ static void warn_of_idle_action(const struct config *config, struct config_messa
              "%.500s:%u: idle_action = disconnect %s; an idle session is refused at its next command instead",
              config->path, config->idle_disconnect,
              !server.idle             ? "has no effect, as the kernel cannot be asked about connections"
-             : server.ending_given_up ? "needs a restart, as CAP_NET_ADMIN was given up at the start"
+             : server.ending_given_up ? WHY_GIVEN_UP
                                       : "needs CAP_NET_ADMIN at the start, and a kernel with INET_DIAG_DESTROY");
     if (messages)
         messages_warning(messages, NULL, 0, "%s", text);
@@ -435,7 +444,7 @@ static bool give_up_rights(const struct config *config, char error[PROCESS_ERROR
     bool ok = privileges_settle(config, error);
 
     idle_watch_rights_changed(server.idle);
-    server.ending_given_up = could_end && !config->idle_disconnect && !idle_watch_may_end(server.idle);
+    server.ending_given_up = could_end && !idle_watch_may_end(server.idle);
     if (!ok)
         close_doors();
     return ok;
