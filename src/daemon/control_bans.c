@@ -136,9 +136,10 @@ json_t *control_ban(struct control *control, const struct evkeyvalq *parameters,
             return control_error(
                 status, 400, "target is \"%.60s\", neither an address nor a block (192.0.2.0/24) nor a domain", text);
     }
+    const int64_t now = control->now();
     pthread_mutex_lock(control->lock);
-    enum ban_result result = engine_ban(control->engine, &target, seconds * NS_PER_S, control->now());
-    const bool monitored = engine_ban_monitored(control->engine, &target, control->now());
+    enum ban_result result = engine_ban(control->engine, &target, seconds * NS_PER_S, now);
+    const bool monitored = engine_ban_monitored(control->engine, &target, now);
     pthread_mutex_unlock(control->lock);
     if (result == BAN_NO_ROOM)
         return control_error(status, 409,
