@@ -165,6 +165,15 @@ class Daemon:
             os.close(process)
         return listening, accepted
 
+    def resident_kib(self):
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+    def is_instrumented(self):
+        """Built with a sanitizer, which takes memory of its own."""
+        with open(f"/proc/{self.pid}/maps", encoding="utf-8") as maps:
+            return any(name in line for line in maps for name in ("libasan", "libtsan"))
+
     def is_running(self):
         return self.process.poll() is None
 

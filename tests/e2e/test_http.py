@@ -280,17 +280,6 @@ def test_answers_that_nobody_reads(site):
         connection.close()
 
 
-def resident_kib(daemon):
-    with open(f"/proc/{daemon.pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
-
-
-def is_instrumented(daemon):
-    """Built with a sanitizer, which takes memory of its own."""
-    with open(f"/proc/{daemon.pid}/maps", encoding="utf-8") as maps:
-        return any(name in line for line in maps for name in ("libasan", "libtsan"))
-
-
 @pytest.mark.parametrize("begin", [
     b"GET /status.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2000, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"POST /ban HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"], ids=["answers", "events", "chunk"])
@@ -298,7 +287,7 @@ def test_what_nobody_reads_is_not_kept(site, begin):
     """Megabytes that are sent where no request can be: the daemon does not take them, or hangs up."""
     daemon = site("service_sessions = 5\n")
     place = daemon.control if b"events" in begin else daemon.tcp
-    before = resident_kib(daemon)
+    before = daemon.resident_kib()
     crowd = []
     for _ in range(8):
         connection = place.connect()
@@ -309,10 +298,10 @@ def test_what_nobody_reads_is_not_kept(site, begin):
         crowd.append(connection)
     mail_flows(daemon)
     assert daemon.tcp.ask("/status.json").status == 200
-    grown = resident_kib(daemon) - before
+    grown = daemon.resident_kib() - before
     for connection in crowd:
         connection.close()
-    assert grown < 8 * 1024 or is_instrumented(daemon)
+    assert grown < 8 * 1024 or daemon.is_instrumented()
 
 
 # ---- beginning and end ----

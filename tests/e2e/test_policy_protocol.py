@@ -156,25 +156,14 @@ def test_peer_that_does_not_read(abused):
     """Its requests wait, and nothing grows for it."""
     asker = Asker(abused.where, receive_buffer=4096)
     asker.socket.settimeout(0.3)
-    before = resident_kib(abused)
+    before = abused.resident_kib()
     with contextlib.suppress(TimeoutError):
         for _ in range(300):
             asker.socket.sendall(request() * 100)
     abused.healthy.has_answers()
-    grown = resident_kib(abused) - before
-    assert grown < 1024 or is_instrumented(abused)
+    grown = abused.resident_kib() - before
+    assert grown < 1024 or abused.is_instrumented()
     asker.close()
-
-
-def resident_kib(daemon):
-    with open(f"/proc/{daemon.pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
-
-
-def is_instrumented(daemon):
-    """Built with a sanitizer, which takes memory of its own."""
-    with open(f"/proc/{daemon.pid}/maps", encoding="utf-8") as maps:
-        return any(name in line for line in maps for name in ("libasan", "libtsan"))
 
 
 WRONG = {
@@ -276,15 +265,15 @@ def many_descriptors():
 
 def test_idle_connections(many_descriptors, abused):
     """5,000 that have asked once and are silent cost no thread and at most a KiB each, and disturb nobody."""
-    before = resident_kib(abused)
+    before = abused.resident_kib()
     askers = []
     for _ in range(5000):
         askers.append(Asker(abused.where))
         assert askers[-1].ask() == "DUNNO"
     abused.healthy.has_answers()
-    grown = resident_kib(abused) - before
+    grown = abused.resident_kib() - before
     print(f"5,000 idle connections: {grown} KiB, slowest answer beside them {abused.healthy.slowest:.3f} s")
-    assert grown <= 5000 + 512 or is_instrumented(abused)
+    assert grown <= 5000 + 512 or abused.is_instrumented()
     assert len(os.listdir(f"/proc/{abused.pid}/task")) < 50
     for asker in askers:
         asker.close()

@@ -282,6 +282,19 @@ START_TEST(a_ban_of_a_dry_run_says_what_it_does)
 }
 END_TEST
 
+/* A session of that HELO name and user that sends twice, and is refused the second time. */
+static void cross_as(const char *helo, const char *sender, const char *user)
+{
+    session_id id = connect_from("203.0.113.1");
+    said.helo = helo;
+    said.user = user;
+    for (int i = 0; i < 2; i++)
+        mail(id, sender ? sender : "");
+    ck_assert_msg(verdict.kind == VERDICT_REFUSE, "HELO %s, sender %s, user %s", helo ? helo : "-",
+                  sender ? sender : "-", user ? user : "-");
+    leave(id);
+}
+
 START_TEST(of_all_forms_of_a_name)
 {
     static const enum limit_per pers[] = {PER_HELO, PER_SENDER, PER_USER};
@@ -300,13 +313,7 @@ START_TEST(of_all_forms_of_a_name)
         {NULL, NULL, "it's%20me;\"<x>", "target=it's%2520me;%22%3Cx%3E"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        session_id id = connect_from("203.0.113.1");
-        said.helo = cases[i].helo;
-        said.user = cases[i].user;
-        for (int j = 0; j < 2; j++)
-            mail(id, cases[i].sender ? cases[i].sender : "");
-        ck_assert_msg(verdict.kind == VERDICT_REFUSE, "case %zu", i);
-        leave(id);
+        cross_as(cases[i].helo, cases[i].sender, cases[i].user);
         json_t *page = get(control_bans, "", 200);
         assert_size(page, "bans", 1);
         assert_text(page, "bans.0.key",
@@ -333,15 +340,8 @@ START_TEST(a_user_that_is_marked)
         const char *helo, *sender, *user;
     } banned[] = {
         {"joe", NULL, NULL}, {NULL, NULL, "joe"}, {NULL, "joe@a.example", NULL}, {NULL, NULL, "joe@a.example"}};
-    for (size_t i = 0; i < 4; i++) {
-        session_id id = connect_from("203.0.113.1");
-        said.helo = banned[i].helo;
-        said.user = banned[i].user;
-        for (int j = 0; j < 2; j++)
-            mail(id, banned[i].sender ? banned[i].sender : "");
-        ck_assert_msg(verdict.kind == VERDICT_REFUSE, "case %zu", i);
-        leave(id);
-    }
+    for (size_t i = 0; i < 4; i++)
+        cross_as(banned[i].helo, banned[i].sender, banned[i].user);
     json_t *page = get(control_bans, "limit=user_messages", 200);
     assert_size(page, "bans", 2);
     for (size_t i = 0; i < 2; i++) {
